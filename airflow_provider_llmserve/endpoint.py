@@ -1,0 +1,143 @@
+"""What a serve task returns: where the model answers, by which names, and which deployment it is.
+
+A plain dict in XCom (``endpoint.to_xcom()``), this model in code (``Endpoint.of(value)``). The keys are DigitalHub's
+(``openai.baseUrl/model/modelUrl/engine/features/adapters``, ``service.url/urls``: run status of scc-digitalhub/digitalhub-core
+0.14, K/models/OpenAIService.java and F/model/K8sServiceInfo.java) plus ours: ``openai.adapterModels`` and ``identity``.
+No secret ever enters it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from airflow_provider_llmserve.errors import BadInput
+from airflow_provider_llmserve.owner import Owner
+
+if TYPE_CHECKING:
+    import openai as openai_sdk
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, protected_namespaces=()
+    )
+
+
+class AdapterName(_Wire):
+    """One adapter as DigitalHub lists it: its bare name."""
+
+    name: str
+
+
+class OpenAIService(_Wire):
+    """The OpenAI-compatible face of an endpoint; absent for models that do not speak it (a classifier)."""
+
+    base_url: str
+    """Ends in ``/v1``: what an OpenAI client takes as ``base_url``."""
+    model: str
+    """The request name of the base model."""
+    model_url: str = ""
+    """Where the base model's weights came from."""
+    engine: str | None = None
+    features: tuple[str, ...] = ()
+    adapters: tuple[AdapterName, ...] = ()
+    adapter_models: dict[str, str] = Field(default_factory=dict)
+    """Adapter name to request name: ``{"tuned-3f9a2c1d": "support_tuned-3f9a2c1d"}``."""
+
+
+class Service(_Wire):
+    """Where the endpoint answers HTTP, with scheme."""
+
+    url: str
+    urls: tuple[str, ...] = ()
+
+
+class Identity(_Wire):
+    """Which deployment this is; what teardown, scale and the sensor compare before they touch anything."""
+
+    platform: str
+    """``local`` or ``kubernetes``."""
+    kind: str
+    """``kubeai-text`` or ``huggingfaceserve``."""
+    runtime: str
+    """``local``, ``kubeai``, ``deployment`` or ``inferenceservice``."""
+    name: str
+    namespace: str = ""
+    uid: str
+    spec_hash: str
+    owner: Owner = Owner()
+
+
+class Endpoint(_Wire):
+    """A served model."""
+
+    identity: Identity
+    service: Service
+    openai_service: OpenAIService | None = Field(default=None, alias="openai")
+    oip_url: str | None = None
+    """Base URL of the Open Inference Protocol (without ``/v2``), where the model speaks it."""
+    task: str | None = None
+    """The HuggingFace task of a HuggingFace-serve endpoint, as in its spec."""
+
+    @classmethod
+    def of(cls, value: Any) -> Endpoint:
+        """Read an endpoint from XCom's dict. Raises :class:`BadInput` where it is none."""
+        if isinstance(value, Endpoint):
+            return value
+        try:
+            return cls.model_validate(value)
+        except ValidationError as e:
+            findings = [f"{'.'.join(map(str, x['loc'])) or 'endpoint'}: {x['msg']}" for x in e.errors()]
+            raise BadInput("endpoint (pass a serve task's output)", findings) from None
+
+    def to_xcom(self) -> dict[str, Any]:
+        """JSON-ready dict, keys in DigitalHub's spelling."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def request_name(self, adapter: str | None = None) -> str:
+        """The ``model`` to put into a request: the base's, or that of ``adapter``.
+
+        ``adapter`` is the name in the spec (``tuned-3f9a2c1d``) or its stem before the digest (``tuned``) where only one
+        adapter has it. Raises :class:`BadInput` naming the adapters there are.
+        """
+        service = self._openai()
+        if adapter is None:
+            return service.model
+        if adapter in service.adapter_models:
+            return service.adapter_models[adapter]
+        stems = [n for n in service.adapter_models if n.rpartition("-")[0] == adapter]
+        if len(stems) == 1:
+            return service.adapter_models[stems[0]]
+        known = ", ".join(sorted(service.adapter_models)) or "none"
+        what = "several adapters of that stem" if stems else "no such adapter"
+        raise BadInput(f"adapter {adapter!r}", f"{what} on {self.identity.name}; served adapters: {known}")
+
+    def served_names(self) -> tuple[str, ...]:
+        """Request names of the base and of every adapter."""
+        if self.openai_service is None:
+            return (self.identity.name,)
+        return (self.openai_service.model, *self.openai_service.adapter_models.values())
+
+    def openai(self, *, timeout: float = 60.0, **options: Any) -> openai_sdk.OpenAI:
+        """A ready synchronous ``openai`` client. ``timeout`` is in seconds for one request."""
+        import openai
+
+        return openai.OpenAI(**self._client_options(timeout, options))
+
+    def async_openai(self, *, timeout: float = 60.0, **options: Any) -> openai_sdk.AsyncOpenAI:
+        """A ready asynchronous ``openai`` client. ``timeout`` is in seconds for one request."""
+        import openai
+
+        return openai.AsyncOpenAI(**self._client_options(timeout, options))
+
+    def _client_options(self, timeout: float, options: dict[str, Any]) -> dict[str, Any]:
+        # The servers check no key, but the client insists on one.
+        return {"base_url": self._openai().base_url, "api_key": "unused", "timeout": timeout, **options}
+
+    def _openai(self) -> OpenAIService:
+        if self.openai_service is None:
+            raise BadInput(self.identity.name, f"does not speak the OpenAI protocol (task {self.task}); use endpoint.oip()")
+        return self.openai_service

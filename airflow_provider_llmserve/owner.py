@@ -1,0 +1,37 @@
+"""Who deployed something, and which spec: the identity that guards every update and delete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Owner(BaseModel):
+    """The task instance that deployed a serving run.
+
+    ``key`` identifies the task instance across its tries: a retry takes its own deployment over, another
+    run's deployment is a newer one and is never torn down by this run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dag_id: str = ""
+    run_id: str = ""
+    task_id: str = ""
+    map_index: int = -1
+    try_number: int = 0
+    ti_id: str = ""
+    """Airflow's task instance id (a uuid, new for every try)."""
+
+    @property
+    def key(self) -> str:
+        return json.dumps([self.dag_id, self.run_id, self.task_id, self.map_index])
+
+
+def digest(value: Any) -> str:
+    """SHA-256, in hex, of the canonical JSON of ``value``."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

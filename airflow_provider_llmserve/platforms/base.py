@@ -1,0 +1,124 @@
+"""The interface that both platforms implement and ``lifecycle`` drives.
+
+A platform knows how to write, read and watch serving runs; what to write and when to give up is decided above it
+(``lifecycle``) and below it (``runtimes``). All of it is async, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from airflow_provider_llmserve.endpoint import Endpoint
+from airflow_provider_llmserve.owner import Owner
+from airflow_provider_llmserve.readiness.state import Assessment
+from airflow_provider_llmserve.specs import ServeSpec
+
+
+@dataclass(frozen=True)
+class Want:
+    """One serving run as somebody wants it.
+
+    ``spec`` keeps its scaling while ``stopped`` is set, so that a resume returns to it. ``adopt`` allows taking over an object
+    that this package did not make.
+    """
+
+    spec: ServeSpec
+    name: str
+    owner: Owner
+    stopped: bool = False
+    adopt: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """Names a serving run: by an endpoint's identity, or by name alone."""
+
+    name: str
+    kind: str = ""
+    """``kubeai-text``, ``huggingfaceserve``, or empty for whichever stands there."""
+    uid: str = ""
+    owner: Owner | None = None
+    """The owner that the endpoint was made by; None where only a name was given."""
+    spec_hash: str = ""
+
+
+@dataclass(frozen=True)
+class Good:
+    """The last spec that was proven, for a rollback."""
+
+    spec: ServeSpec
+    stopped: bool = False
+    owner: Owner = field(default_factory=Owner)
+
+
+@dataclass(frozen=True)
+class ServingRun:
+    """A serving run as it stands on the platform, read back from it.
+
+    ``version`` is whatever the platform compares for optimistic concurrency (a resourceVersion). ``owner`` is None, and so is
+    ``spec``, where the object was not made by this package. ``previous`` is set while this spec is not proven yet.
+    ``native`` is the platform's own view (raw objects), for the platform alone.
+    """
+
+    kind: str
+    runtime: str
+    name: str
+    uid: str
+    namespace: str = ""
+    version: str = ""
+    owner: Owner | None = None
+    spec: ServeSpec | None = None
+    stopped: bool = False
+    previous: Good | None = None
+    native: Any = None
+
+
+class Platform(Protocol):
+    """Where serving runs live. Used as an async context manager, which opens and closes its connections."""
+
+    name: str
+
+    async def __aenter__(self) -> Platform: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    async def preflight(self, want: Want) -> list[str]:
+        """Everything that would make this deployment fail and can be known now, each with its remedy. Writes nothing."""
+        ...
+
+    async def find(self, target: Target) -> ServingRun | None:
+        """What stands there now, or None. Raises :class:`PlatformError` where that cannot be told."""
+        ...
+
+    async def apply(self, want: Want, *, replacing: ServingRun | None) -> ServingRun:
+        """Make it so, idempotently: the same want twice writes nothing the second time.
+
+        ``replacing`` is what :meth:`find` said; where it changed since, raises :class:`Conflict`. The replaced spec is kept as
+        ``previous`` (or the replaced run's own ``previous``, where that run was never proven).
+        """
+        ...
+
+    def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:
+        """The verdict about this very run: once at once, then whenever it may have changed, at least every ten seconds.
+
+        Asks what must be asked (one request for each served name) by itself. Never ends and never raises for a passing fault;
+        whoever iterates decides when to stop.
+        """
+        ...
+
+    async def settle(self, run: ServingRun) -> None:
+        """Record that this run's spec was proven: drops ``previous``. Writes nothing where there is none."""
+        ...
+
+    async def endpoint(self, run: ServingRun) -> Endpoint:
+        """Where it answers."""
+        ...
+
+    async def delete(self, run: ServingRun, *, timeout: float, force: bool = False) -> None:
+        """Delete this very object (by uid) and return when it and its processes are gone.
+
+        Raises :class:`StillThere` after ``timeout`` seconds, naming what is left. ``force`` allows removing a stuck finalizer.
+        """
+        ...

@@ -1,0 +1,82 @@
+"""What was seen of a serving run, as plain values: the input of every ``assess`` function.
+
+Objects are raw Kubernetes JSON. Nothing here does I/O or reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer to one :class:`~airflow_provider_llmserve.readiness.state.Ask`.
+
+    ``status`` is the HTTP status, 0 where no answer came; ``text`` the body's (or the fault's) first 4,000 characters.
+    """
+
+    name: str
+    status: int
+    at: datetime
+    text: str = ""
+    pod: str = ""
+
+    @property
+    def answered(self) -> bool:
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True)
+class PodLog:
+    """The tail of one container's log; ``previous`` is the run before the last restart."""
+
+    pod: str
+    container: str
+    text: str
+    previous: bool = False
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A snapshot. ``kinds`` are the kinds that were listed: only of those does absence mean that there is none."""
+
+    objects: tuple[Object, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    replies: tuple[Reply, ...] = ()
+    logs: tuple[PodLog, ...] = ()
+
+    def of(self, kind: str) -> Iterator[Object]:
+        """All objects of ``kind``."""
+        return (o for o in self.objects if o.get("kind") == kind)
+
+    def get(self, kind: str, name: str) -> Object | None:
+        """The object of that kind and name, or None."""
+        return next((o for o in self.of(kind) if (o.get("metadata") or {}).get("name") == name), None)
+
+    def with_replies(self, *replies: Reply) -> Observed:
+        return replace(self, replies=(*self.replies, *replies))
+
+    def with_logs(self, *logs: PodLog) -> Observed:
+        return replace(self, logs=(*self.logs, *logs))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What was asked for: the primary object as we applied it, and what the API server answered to that.
+
+    ``uid`` is empty where it is not known (a recorded history). ``asked_at`` is when we asked; ``present`` is False for a
+    deletion. ``before`` is the object that stood there before ours, where there was one.
+    """
+
+    manifest: Object
+    asked_at: datetime
+    uid: str = ""
+    present: bool = True
+    before: Object | None = None
+    companions: tuple[Object, ...] = field(default=())
+    """The other manifests that were applied with it (Service, Secret)."""

@@ -1,0 +1,87 @@
+"""The words every verdict is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class State(str, Enum):
+    """What a serving run is. Anything that is not proven is not ``READY``."""
+
+    PROGRESSING = "progressing"
+    READY = "ready"
+    SCALED_TO_ZERO = "scaled_to_zero"
+    DEGRADED = "degraded"
+    """Something serves, but not (all of) what was asked for, and something is in the way."""
+    FAILED = "failed"
+    """Nothing serves, and something is in the way."""
+    SUPERSEDED = "superseded"
+    UNMANAGED = "unmanaged"
+    """No controller looks at the object."""
+    DELETING = "deleting"
+    GONE = "gone"
+
+
+class ReasonClass(str, Enum):
+    """What a reason means for somebody who waits."""
+
+    WAITING = "waiting"
+    """May still come right by itself: never ends a wait before its deadline."""
+    IMPOSSIBLE = "impossible"
+    """Will not come right by itself: ends the wait at once."""
+    STOPPED = "stopped"
+    """Nothing runs, on purpose."""
+    DONE = "done"
+    """Proven."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where a verdict comes from: ``Pod model-x-1``, ``containerStatuses[server].state.waiting``, the words found there, and when."""
+
+    object: str
+    field: str
+    value: str
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request that must be answered before the verdict can be Ready.
+
+    ``name`` is the request name; ``pod`` restricts the question to one pod (vLLM's ``/v1/models`` through the pod proxy),
+    empty means through the gateway or Service.
+    """
+
+    name: str
+    pod: str = ""
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """One verdict about one serving run.
+
+    ``reason`` is a word of ``readiness.reasons`` and part of the public contract; ``summary`` (with figures), ``detail`` (the
+    system's own words) and ``advice`` (what to do) are for people and may change.
+    """
+
+    state: State
+    reason: str
+    reason_class: ReasonClass
+    summary: str
+    detail: str = ""
+    advice: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    retryable: bool = True
+    ask: tuple[Ask, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Waiting longer is of no use: proven, stopped on purpose, or impossible."""
+        return self.reason_class is not ReasonClass.WAITING
+
+    def text(self) -> str:
+        """The verdict in words: summary, detail, advice, each where there is one."""
+        parts = [f"{self.state.value} ({self.reason}): {self.summary}", self.detail, self.advice and f"What to do: {self.advice}"]
+        return "\n".join(p for p in parts if p)

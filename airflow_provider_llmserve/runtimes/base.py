@@ -1,0 +1,145 @@
+"""What one way of serving on Kubernetes is: pure functions over a spec and over what was observed.
+
+A runtime is a module with the members of :class:`Runtime`. Adding a runtime is adding a module and a line in ``runtimes.RUNTIMES``.
+Nothing here does I/O, reads a clock or knows Airflow; the kubernetes platform carries out what these functions say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from airflow_provider_llmserve.endpoint import Endpoint, Identity
+from airflow_provider_llmserve.readiness.observed import Expected, Observed
+from airflow_provider_llmserve.readiness.state import Ask, Assessment
+from airflow_provider_llmserve.settings import Settings
+from airflow_provider_llmserve.specs import ServeSpec
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One resource of the Kubernetes API. ``group`` is empty for core/v1; the plural is never guessed."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+POD = Kind("", "v1", "Pod", "pods")
+EVENT = Kind("", "v1", "Event", "events")
+SERVICE = Kind("", "v1", "Service", "services")
+SECRET = Kind("", "v1", "Secret", "secrets")
+CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
+PVC = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts")
+JOB = Kind("batch", "v1", "Job", "jobs")
+DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
+REPLICA_SET = Kind("apps", "v1", "ReplicaSet", "replicasets")
+LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
+CRD = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
+MODEL = Kind("kubeai.org", "v1", "Model", "models")
+INFERENCE_SERVICE = Kind("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A collection to list and watch in the run's namespace: by label selector, or one object by name (empty: all of the kind).
+
+    ``required`` ones must be readable; without the right to read another, the verdict says what it rests on.
+    """
+
+    kind: Kind
+    labels: str = ""
+    name: str = ""
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """One object that preflight reads. ``namespace`` empty means the run's own; cluster-scoped kinds ignore it."""
+
+    kind: Kind
+    name: str
+    namespace: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What preflight found: each lookup's object, None where there is none; a lookup that was refused (403) is absent."""
+
+    objects: Mapping[Lookup, Mapping[str, Any] | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Permission:
+    """A rule of the published Role. ``resource`` may name a subresource (``pods/log``)."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    optional: bool = False
+    """Without it things work, but a verdict rests on weaker proof."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One HTTP request that proves a served name: where it goes, and how the API server's proxy would be asked.
+
+    ``service`` is ``namespace/name:port`` of the Service in front, ``pod`` is ``name:port`` where one pod is asked.
+    """
+
+    method: Literal["GET", "POST"]
+    url: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    service: str = ""
+    pod: str = ""
+
+
+class Runtime(Protocol):
+    """The members of a runtime module."""
+
+    NAME: str
+    """``kubeai``, ``deployment`` or ``inferenceservice``: the ``runtime`` of an endpoint's identity."""
+    PRIMARY: Kind
+    RECORD: Literal["primary", "companion"]
+    """Where owner and spec are recorded: annotations of the primary object, or (where those roll the model out) a ConfigMap that it owns."""
+    PERMISSIONS: tuple[Permission, ...]
+
+    def render(self, spec: ServeSpec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
+        """The manifests, primary first, without owner data; deterministic."""
+        ...
+
+    def lookups(self, spec: ServeSpec, *, name: str, settings: Settings) -> Sequence[Lookup]:
+        """What :meth:`findings` needs to know of the cluster."""
+        ...
+
+    def findings(self, spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
+        """Everything that would make this deployment fail and shows before any write, each with its remedy."""
+        ...
+
+    def watched(self, name: str) -> Sequence[Watched]:
+        """What :meth:`assess` needs to see."""
+        ...
+
+    def assess(self, expected: Expected, observed: Observed, now: datetime) -> Assessment:
+        """The verdict. Total: any field may be missing. ``now`` is timezone-aware."""
+        ...
+
+    def call(self, endpoint: Endpoint, ask: Ask) -> Call:
+        """The request that answers ``ask``."""
+        ...
+
+    def endpoint(self, spec: ServeSpec, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
+        """Where it answers, and by which names."""
+        ...

@@ -69,6 +69,8 @@ class Identity(_Wire):
     uid: str
     spec_hash: str
     owner: Owner = Owner()
+    connection: str = ""
+    """The Airflow connection it was made with; other tasks use it where they are given none."""
 
 
 class Endpoint(_Wire):

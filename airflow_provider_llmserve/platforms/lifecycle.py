@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Literal
 
 from airflow_provider_llmserve.endpoint import Endpoint
@@ -36,7 +35,7 @@ async def serve(
     """Deploy or update, and return when it is proven (``wait``) or written.
 
     All or nothing: where a first deployment fails nothing stays, where an update fails the last good spec is put back
-    (``on_failure="keep"`` leaves it for inspection). ``timeout`` is in seconds.
+    (``on_failure="keep"`` leaves it for inspection). ``timeout`` is in seconds. ``on_applied`` is told of the run before any wait.
     """
     findings = await platform.preflight(want)
     if findings:
@@ -45,6 +44,7 @@ async def serve(
     _refuse_foreign(standing, adopt=want.adopt)
     run = await platform.apply(want, replacing=standing)
     _say_applied(run, standing)
+    on_applied(run)
     if wait:
         try:
             await wait_until_proven(platform, run, timeout=timeout)
@@ -167,7 +167,8 @@ async def _undo(platform: Platform, run: ServingRun, fault: BaseException, on_fa
             await platform.apply(Want(spec=good.spec, name=run.name, owner=good.owner, stopped=good.stopped), replacing=standing)
             log.warning("%s %s: the last good spec was put back", run.kind, run.name)
         else:
-            await platform.delete(standing, timeout=120)
+            # A killed task has five seconds before SIGKILL (task-sdk supervisor.kill): ask for the deletion, do not see it through.
+            await platform.delete(standing, timeout=3 if isinstance(fault, asyncio.CancelledError) else 120)
             log.warning("%s %s: the failed deployment was removed", run.kind, run.name)
     except LLMServeError as second:
         log.error("%s %s: cleaning up after the failure failed too: %s", run.kind, run.name, second)

@@ -1,0 +1,115 @@
+"""What the operators share: errors turned into Airflow's, and one verb run on the connection's platform."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_llmserve.endpoint import Endpoint
+from airflow_provider_llmserve.errors import BadInput, LLMServeError
+from airflow_provider_llmserve.owner import Owner
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_llmserve.platforms.base import Platform, Target
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+DEFAULT_CONN_ID = "llmserve_default"
+
+
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """Let an error that no retry can mend fail the task without one; the others pass through as they are."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    try:
+        yield
+    except LLMServeError as e:
+        if e.retryable:
+            raise
+        raise AirflowFailException(str(e)) from e
+
+
+def owner_of(context: Context) -> Owner:
+    """The running task instance as the owner of what it deploys."""
+    ti = context["ti"]
+    return Owner(
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        try_number=ti.try_number,
+        ti_id=str(ti.id),
+    )
+
+
+def read_endpoint(value: Any) -> tuple[Target, str | None]:
+    """A task's ``endpoint=``: a serve task's output, or ``{"name": …}`` (and ``kind``) for a run that someone else made.
+
+    Returns what it names, and the connection that made it where that is known.
+    """
+    from airflow_provider_llmserve.platforms.base import Target
+    from airflow_provider_llmserve.platforms.lifecycle import target_of
+
+    if isinstance(value, dict) and "identity" not in value:
+        unknown = set(value) - {"name", "kind"}
+        if "name" not in value or unknown:
+            raise BadInput("endpoint", "pass a serve task's output, or {'name': …} for a run made elsewhere")
+        return Target(name=value["name"], kind=value.get("kind", "")), None
+    endpoint = Endpoint.of(value)
+    return target_of(endpoint), endpoint.identity.connection or None
+
+
+class PlatformOperator(BaseOperator):
+    """Base of the operators that act on a platform.
+
+    :param llmserve_conn_id: the ``llmserve`` connection. Where None, the connection that made the endpoint, else
+        ``llmserve_default``.
+    """
+
+    ui_color = "#d7e8f7"
+
+    def __init__(self, *, llmserve_conn_id: str | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.llmserve_conn_id = llmserve_conn_id
+        self._cancel: Callable[[], object] | None = None
+
+    def on_platform(self, verb: Callable[[Platform], Awaitable[T]], made_by: str | None = None) -> tuple[T, str]:
+        """Run one async verb on the platform of the connection. Returns its result and the connection's id."""
+        from airflow_provider_llmserve.hooks.llmserve import LLMServeHook
+
+        conn_id = self.llmserve_conn_id or made_by or DEFAULT_CONN_ID
+        hook = LLMServeHook(conn_id)
+
+        async def run() -> T:
+            task = asyncio.current_task()
+            assert task is not None
+            loop = asyncio.get_running_loop()
+            self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+            try:
+                async with hook.platform() as platform:
+                    return await verb(platform)
+            finally:
+                self._cancel = None
+
+        return asyncio.run(run()), conn_id
+
+    def on_kill(self) -> None:
+        """Cancel the verb: its own clean-up then takes back what it deployed, within Airflow's five seconds' grace."""
+        if self._cancel is not None:
+            log.warning("%s was killed; taking back what it has not finished", self.task_id)
+            self._cancel()
+
+
+def returned(endpoint: Endpoint, conn_id: str) -> dict[str, Any]:
+    """The endpoint as XCom, with the connection that made it."""
+    identity = endpoint.identity.model_copy(update={"connection": conn_id})
+    return endpoint.model_copy(update={"identity": identity}).to_xcom()

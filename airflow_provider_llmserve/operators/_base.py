@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseOperator
@@ -113,3 +114,8 @@ def returned(endpoint: Endpoint, conn_id: str) -> dict[str, Any]:
     """The endpoint as XCom, with the connection that made it."""
     identity = endpoint.identity.model_copy(update={"connection": conn_id})
     return endpoint.model_copy(update={"identity": identity}).to_xcom()
+
+
+def seconds(duration: float | timedelta) -> float:
+    """A duration given in seconds or as a timedelta, in seconds."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)

@@ -128,6 +128,8 @@ async def require(platform: Platform, target: Target) -> ServingRun:
         raise Superseded(
             f"{standing.kind} {standing.name} was deleted and made anew by {_who(standing)} since this endpoint was returned"
         )
+    if target.owner is not None and standing.owner is not None and standing.owner.key != target.owner.key:
+        raise Superseded(f"{standing.kind} {standing.name} was deployed anew by {_who(standing)} since this endpoint was returned")
     return standing
 
 

@@ -1,0 +1,102 @@
+"""Deploy or update a served model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_llmserve.links import EndpointLink
+from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_errors, owner_of, returned, seconds
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_llmserve.platforms.base import Platform, ServingRun
+    from airflow_provider_llmserve.specs import ServeSpec
+
+
+class ServeOperator(PlatformOperator):
+    """Deploy or update a served model, and succeed only when this very change answers; use one of the two subclasses.
+
+    The same name redeployed updates in place, without downtime. A failed first deployment leaves nothing behind, a failed
+    update leaves the last good one serving. Returns an endpoint (see :class:`airflow_provider_llmserve.endpoint.Endpoint`).
+
+    :param spec: what to serve: a mapping, a spec object, a ``.yaml`` file, or a DigitalHub function and run document.
+        Templated; checked after rendering. (templated)
+    :param name: the serving run's name; the spec's ``model_name`` by default. A template asks for a fresh one. (templated)
+    :param wait: return when it is proven ready; False returns once it is written (wait with ``EndpointReadySensor``).
+    :param timeout: how long to wait, in seconds or as a timedelta.
+    :param on_failure: ``rollback`` takes a failed change back, ``keep`` leaves it for inspection.
+    :param adopt: take over an object of that name which this package did not make.
+    """
+
+    template_fields: Sequence[str] = ("spec", "name", "llmserve_conn_id")
+    template_ext: Sequence[str] = (".yaml", ".yml")
+    template_fields_renderers = {"spec": "json"}
+    operator_extra_links = (EndpointLink(),)
+    spec_kind: str
+
+    def __init__(
+        self,
+        *,
+        spec: Mapping[str, Any] | ServeSpec | str,
+        name: str | None = None,
+        wait: bool = True,
+        timeout: float | timedelta = 1800,
+        on_failure: Literal["rollback", "keep"] = "rollback",
+        adopt: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.spec = spec
+        self.name = name
+        self.wait = wait
+        self.timeout = timeout
+        self.on_failure = on_failure
+        self.adopt = adopt
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_llmserve.platforms.base import Want
+        from airflow_provider_llmserve.platforms.lifecycle import serve
+        from airflow_provider_llmserve.specs.digitalhub import parse_spec
+
+        def remember(run: ServingRun) -> None:
+            if (store := context.get("task_state_store")) is not None:
+                store.set("llmserve_run", {"kind": run.kind, "name": run.name, "namespace": run.namespace, "uid": run.uid})
+
+        with airflow_errors():
+            spec = parse_spec(self.spec, self.spec_kind)
+            want = Want(spec=spec, name=self.name or spec.object_name, owner=owner_of(context), adopt=self.adopt)
+
+            async def verb(platform: Platform) -> Any:
+                return await serve(
+                    platform,
+                    want,
+                    timeout=seconds(self.timeout),
+                    wait=self.wait,
+                    on_failure=self.on_failure,
+                    on_applied=remember,
+                )
+
+            endpoint, conn_id = self.on_platform(verb)
+        self.endpoint_returned = returned(endpoint, conn_id)
+        return self.endpoint_returned
+
+
+class KubeAITextServeOperator(ServeOperator):
+    """Serve a model through KubeAI's gateway (DigitalHub ``kubeai-text``), with LoRA adapters and autoscaling.
+
+    See :class:`ServeOperator` for the parameters, :class:`airflow_provider_llmserve.specs.KubeAIText` for the spec.
+    """
+
+    spec_kind = "kubeai-text"
+
+
+class HuggingFaceServeOperator(ServeOperator):
+    """Serve a standalone model behind its own Service (DigitalHub ``huggingfaceserve``).
+
+    See :class:`ServeOperator` for the parameters, :class:`airflow_provider_llmserve.specs.HuggingFaceServe` for the spec.
+    """
+
+    spec_kind = "huggingfaceserve"

@@ -1,0 +1,68 @@
+"""Wait until a served model is proven ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_llmserve.operators._base import DEFAULT_CONN_ID, airflow_errors, read_endpoint
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_llmserve.platforms.base import Platform
+
+
+LOOK_SECONDS = 15.0
+
+
+class EndpointReadySensor(BaseSensorOperator):
+    """Wait until an endpoint is proven ready: the same proof a serve task with ``wait=True`` asks for.
+
+    Each poke looks for up to 15 seconds, time enough to ask every served name; what can never become ready fails the sensor
+    at once, with cause and remedy. Returns the endpoint.
+
+    :param endpoint: a serve task's output, or ``{"name": …}`` for a run made elsewhere. (templated)
+    :param accept_zero: take a model that is scaled to zero by design for ready.
+    :param llmserve_conn_id: the ``llmserve`` connection. Where None, the connection that made the endpoint, else
+        ``llmserve_default``. (templated)
+    """
+
+    template_fields: Sequence[str] = ("endpoint", "llmserve_conn_id")
+
+    def __init__(
+        self, *, endpoint: Mapping[str, Any], accept_zero: bool = False, llmserve_conn_id: str | None = None, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        self.endpoint = endpoint
+        self.accept_zero = accept_zero
+        self.llmserve_conn_id = llmserve_conn_id
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        from airflow_provider_llmserve.errors import WaitTimeout
+        from airflow_provider_llmserve.hooks.llmserve import LLMServeHook
+        from airflow_provider_llmserve.operators._base import returned
+        from airflow_provider_llmserve.platforms.lifecycle import require, wait_until_proven
+
+        with airflow_errors():
+            target, made_by = read_endpoint(self.endpoint)
+            conn_id = self.llmserve_conn_id or made_by or DEFAULT_CONN_ID
+
+            async def look(platform: Platform) -> dict[str, Any] | None:
+                run = await require(platform, target)
+                try:
+                    await wait_until_proven(platform, run, timeout=LOOK_SECONDS, accept_zero=self.accept_zero)
+                except WaitTimeout as e:
+                    self.log.info("%s", e)
+                    return None
+                return returned(await platform.endpoint(run), conn_id)
+
+            async def run() -> dict[str, Any] | None:
+                async with LLMServeHook(conn_id).platform() as platform:
+                    return await look(platform)
+
+            endpoint = asyncio.run(run())
+        return PokeReturnValue(is_done=endpoint is not None, xcom_value=endpoint)

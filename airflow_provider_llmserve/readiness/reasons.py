@@ -1,0 +1,110 @@
+"""The frozen words of a verdict, and the one way to make a verdict of them.
+
+A *word* (``image_not_found``) is part of the public contract: sensors, dashboards and branches may compare it. The table is
+``reason_table.py``; ``docs/reasons.md`` is made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from airflow_provider_llmserve.readiness.reason_table import SECTIONS
+from airflow_provider_llmserve.readiness.state import Ask, Assessment, Evidence, ReasonClass, State
+
+_CLASSES = {"W": ReasonClass.WAITING, "I": ReasonClass.IMPOSSIBLE, "S": ReasonClass.STOPPED, "D": ReasonClass.DONE}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One word: its class, whether a retry with the same input can succeed, its meaning and the usual remedy."""
+
+    word: str
+    reason_class: ReasonClass
+    retryable: bool
+    meaning: str
+    advice: str
+
+    @property
+    def impossible(self) -> bool:
+        return self.reason_class is ReasonClass.IMPOSSIBLE
+
+
+REASONS: Mapping[str, Reason] = MappingProxyType(
+    {
+        word: Reason(word, _CLASSES[letter], retryable, meaning, advice)
+        for _, rows in SECTIONS
+        for word, letter, retryable, meaning, advice in rows
+    }
+)
+
+
+def verdict(
+    state: State,
+    reason: str,
+    summary: str,
+    *,
+    detail: str = "",
+    advice: str | None = None,
+    evidence: Sequence[Evidence] = (),
+    ask: Sequence[Ask] = (),
+    fatal: bool | None = None,
+) -> Assessment:
+    """An assessment with class, retry and (unless given) advice of the word ``reason``. KeyError for a word not in the table.
+
+    ``fatal`` overrides the class where a count or a clock decides, which is so in three cases only: a container that has not
+    failed often enough yet (False), a pull that failed only once (False), a pod unschedulable for longer than its grace (True).
+    """
+    row = REASONS[reason]
+    reason_class = row.reason_class
+    if fatal is not None:
+        reason_class = ReasonClass.IMPOSSIBLE if fatal else ReasonClass.WAITING
+    return Assessment(
+        state=state,
+        reason=reason,
+        reason_class=reason_class,
+        summary=summary,
+        detail=detail,
+        advice=row.advice if advice is None else advice,
+        evidence=tuple(evidence),
+        retryable=row.retryable,
+        ask=tuple(ask),
+    )
+
+
+def trouble_state(*, fatal: bool, serving: bool) -> State:
+    """The state of a run with something in its way.
+
+    ``FAILED`` is kept for what does not heal by itself: trouble that may still pass is ``PROGRESSING`` while nothing serves,
+    and ``DEGRADED`` where something does.
+    """
+    if serving:
+        return State.DEGRADED
+    return State.FAILED if fatal else State.PROGRESSING
+
+
+def documentation() -> str:
+    """The text of ``docs/reasons.md``."""
+    lines = [
+        "# Reasons",
+        "",
+        "Every verdict carries one of these words. They are part of the public contract; summaries and advice are for people and may change.",
+        "Made from `airflow_provider_llmserve/readiness/reason_table.py` by `python -m airflow_provider_llmserve.readiness.reasons`.",
+        "",
+        "- **waiting** never ends a wait before its deadline; **impossible** ends it at once; **stopped**: nothing runs, on purpose; **done**: proven.",
+        "- *retry*: whether the same task, run again unchanged, can succeed.",
+        "- A word whose cause was read from a container that ended is waiting until the container has ended often enough: twice where the cause lies in "
+        "what was asked for, five times where the world may still mend it (a model that is uploaded late, a hub that comes back).",
+        "- A pull that failed once is waiting; from the first back-off on it has the class below.",
+        "- A pod that no node takes is waiting for a grace of five minutes (a node pool that grows), then impossible.",
+    ]
+    for title, rows in SECTIONS:
+        lines += ["", f"## {title}", "", "| word | class | retry | meaning | what to do |", "|---|---|---|---|---|"]
+        for word, letter, retryable, meaning, advice in rows:
+            lines.append(f"| `{word}` | {_CLASSES[letter].value} | {'yes' if retryable else 'no'} | {meaning} | {advice} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(documentation(), end="")

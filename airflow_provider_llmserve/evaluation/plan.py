@@ -1,0 +1,108 @@
+"""What an evaluation is asked to do, checked as a whole before the first request."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from airflow_provider_llmserve.endpoint import Endpoint
+from airflow_provider_llmserve.errors import BadInput
+from airflow_provider_llmserve.evaluation.dataset import Row, cap
+from airflow_provider_llmserve.evaluation.gates import Gate, parse_gates
+from airflow_provider_llmserve.evaluation.metrics import METRICS
+
+_COMPARED = {"dataset", "asking", "n", "errors", "metrics"}
+
+
+class Plan(BaseModel):
+    """An evaluation: of what, on what, how to ask, and what to measure."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    endpoint: Endpoint
+    dataset: str
+    """URL of a JSON lines file, as Airflow's ObjectStoragePath takes it."""
+    adapter: str | None = None
+    """Which adapter to ask, by its name or its stem; None asks the base."""
+    metrics: tuple[str, ...] = ("exact_match",)
+    gates: tuple[Gate, ...] = ()
+    baseline: dict[str, Any] | None = None
+    """Another evaluation's summary, for gates with ``min_gain``."""
+    max_error_rate: float = Field(0.01, ge=0, le=1)
+    """The largest share of samples that may stay without an answer."""
+    results: str | None = None
+    """Where the per-sample results go; None: beside the data set."""
+    columns: dict[str, str] = {}
+    """Our column names to the data set's own."""
+    api: Literal["chat", "completion"] = "chat"
+    """``chat`` wraps a prompt as a user's message; ``completion`` sends it as it is, for a base model without a chat template."""
+    system_prompt: str | None = None
+    """Put before every row's messages (chat only)."""
+    max_tokens: int = Field(64, ge=1)
+    """The longest answer, in tokens."""
+    concurrency: int = Field(8, ge=1, le=1024)
+    """Requests in flight at once."""
+    request_timeout: float = Field(30.0, gt=0)
+    """Seconds for one request; one that takes longer is asked anew."""
+    request_retries: int = Field(5, ge=0)
+    """How often a request is asked anew after a time-out, a lost connection, a 429 or a 5xx."""
+
+    @classmethod
+    def parse(cls, **values: Any) -> Plan:
+        """Check everything that needs no data set. Raises :class:`BadInput` with every finding at once."""
+        endpoint = Endpoint.of(values.pop("endpoint"))
+        gates: Sequence[Gate | Mapping[str, Any]] = values.pop("gates", ())
+        try:
+            plan = cls.model_validate({"endpoint": endpoint, **values})
+        except ValidationError as e:
+            raise BadInput("evaluation", [f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors()]) from None
+        missing = sorted(_COMPARED - set(plan.baseline)) if plan.baseline is not None else []
+        if missing:
+            raise BadInput("baseline (pass another evaluation's output)", f"has no {', '.join(missing)}")
+        unknown = [name for name in plan.metrics if name not in METRICS]
+        if unknown or not plan.metrics:
+            known = ", ".join(METRICS)
+            raise BadInput(
+                "metrics", [f"unknown metric {name!r}; there are {known}" for name in unknown] or f"name one of {known}"
+            )
+        if plan.api == "completion" and plan.system_prompt is not None:
+            raise BadInput("system_prompt", "a completion has no system message; leave it out or use api='chat'")
+        plan.request_name  # noqa: B018  an adapter that is not served is refused here
+        return plan.model_copy(update={"gates": tuple(parse_gates(gates, plan.metrics, plan.baseline))})
+
+    @property
+    def request_name(self) -> str:
+        """The ``model`` of the requests."""
+        return self.endpoint.request_name(self.adapter)
+
+    @property
+    def asking(self) -> dict[str, Any]:
+        """How the model is asked: two evaluations are comparable only where this is equal."""
+        system = None if self.system_prompt is None else hashlib.sha256(self.system_prompt.encode()).hexdigest()
+        return {"api": self.api, "temperature": 0, "max_tokens": self.max_tokens, "system_prompt_sha256": system}
+
+    def check_rows(self, rows: Sequence[Row]) -> None:
+        """Raises :class:`BadInput` with every row that a metric cannot score or the API cannot carry."""
+        findings = []
+        for row in rows:
+            if self.api == "completion" and row.prompt is None:
+                findings.append(f"line {row.line}: messages need api='chat'")
+            found = [finding for name in self.metrics if (finding := METRICS[name].finding(row)) is not None]
+            findings += [f"line {row.line}: {finding}" for finding in found]
+        if findings:
+            raise BadInput(self.dataset, cap(findings))
+
+    def check_baseline(self, dataset_sha256: str) -> None:
+        """Raises :class:`BadInput` where a gate compares with a baseline that was asked something else."""
+        if self.baseline is None or not any(gate.min_gain is not None for gate in self.gates):
+            return
+        findings = []
+        if self.baseline["dataset"]["sha256"] != dataset_sha256:
+            findings.append(f"was measured on another data set ({self.baseline['dataset']['url']})")
+        if self.baseline["asking"] != self.asking:
+            findings.append(f"was asked otherwise: {self.baseline['asking']}, this evaluation {self.asking}")
+        if findings:
+            raise BadInput("baseline", findings)

@@ -1,0 +1,101 @@
+"""Judge a served model on a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_llmserve.operators._base import airflow_errors
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_ASKING = ("api", "system_prompt", "max_tokens", "concurrency", "request_timeout", "request_retries", "max_error_rate")
+_TEMPLATED = ("endpoint", "dataset", "adapter", "metrics", "gates", "baseline", "results", "columns", "system_prompt")
+
+
+class EvaluateOperator(BaseOperator):
+    """Ask a served model every row of a data set, score the answers, and fail where a gate is missed.
+
+    Returns a summary: ``metrics`` (mean and, for proportions, a 95 % interval), ``errors`` by class, ``gates`` with their
+    figures, ``verdict``, ``latency_s``, the data set's digest, and ``results``, the URL of the per-sample results. A failed
+    evaluation leaves its summary in XCom too, for a task that runs all the same. See ``docs/evaluation.md``.
+
+    :param endpoint: a serve task's output. (templated)
+    :param dataset: URL of a JSON lines file for Airflow's ObjectStoragePath; a row is ``{"prompt": …, "expected": …}`` or
+        ``{"messages": […], "expected": …}``. (templated)
+    :param adapter: which adapter to ask, by its name or its stem before the digest; None asks the base. (templated)
+    :param metrics: names out of ``exact_match``, ``contains``, ``regex``, ``accuracy``, ``macro_f1``. (templated)
+    :param gates: thresholds, ``{"metric": "exact_match", "min": 0.8}`` (or ``max``, or ``min_gain`` over the baseline). (templated)
+    :param baseline: another evaluation's output, on the same data set and asked alike, for ``min_gain``. (templated)
+    :param results: URL for the per-sample results, JSON lines; None: ``<data set>.results/<dag>/<run>/<task>.jsonl`` beside
+        the data set. (templated)
+    :param columns: our column names to the data set's, ``{"prompt": "question", "expected": "answer"}``. (templated)
+    :param api: ``chat`` (a prompt becomes a user's message) or ``completion`` (sent as it is).
+    :param system_prompt: put before every row's messages. (templated)
+    :param max_tokens: the longest answer, in tokens.
+    :param concurrency: requests in flight at once.
+    :param request_timeout: seconds for one request, which is then asked anew.
+    :param request_retries: how often one sample is asked anew.
+    :param max_error_rate: the largest share of samples that may stay without an answer, 0 to 1.
+    """
+
+    template_fields: Sequence[str] = _TEMPLATED
+    template_fields_renderers = {"gates": "json", "endpoint": "json", "baseline": "json"}
+    ui_color = "#e6f2d8"
+
+    def __init__(
+        self,
+        *,
+        endpoint: Any,
+        dataset: str,
+        adapter: str | None = None,
+        metrics: Sequence[str] = ("exact_match",),
+        gates: Sequence[Mapping[str, Any]] = (),
+        baseline: Any = None,
+        results: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        api: Literal["chat", "completion"] = "chat",
+        system_prompt: str | None = None,
+        max_tokens: int = 64,
+        concurrency: int = 8,
+        request_timeout: float = 30.0,
+        request_retries: int = 5,
+        max_error_rate: float = 0.01,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.endpoint = endpoint
+        self.dataset = dataset
+        self.adapter = adapter
+        self.metrics = metrics
+        self.gates = gates
+        self.baseline = baseline
+        self.results = results
+        self.columns = columns
+        self.api = api
+        self.system_prompt = system_prompt
+        self.max_tokens = max_tokens
+        self.concurrency = concurrency
+        self.request_timeout = request_timeout
+        self.request_retries = request_retries
+        self.max_error_rate = max_error_rate
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_llmserve.evaluation.plan import Plan
+        from airflow_provider_llmserve.platforms.inference import storage
+        from airflow_provider_llmserve.platforms.inference.evaluate import evaluate, refuse_failed
+
+        ti = context["ti"]
+        with airflow_errors():
+            wanted = {name: getattr(self, name) for name in {*_TEMPLATED, *_ASKING}}
+            plan = Plan.parse(**{**wanted, "columns": self.columns or {}})
+            task = ti.task_id if ti.map_index in (None, -1) else f"{ti.task_id}-{ti.map_index}"
+            results = plan.results or storage.beside(plan.dataset, ti.dag_id, ti.run_id, task)
+            summary = evaluate(plan, results=results)
+            if summary["verdict"] == "failed":
+                ti.xcom_push(key="return_value", value=summary)
+            refuse_failed(summary)
+            return summary

@@ -1,0 +1,1 @@
+"""Asking served models: an evaluation's requests, and the Open Inference Protocol."""

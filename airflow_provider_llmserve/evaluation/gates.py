@@ -44,14 +44,15 @@ class Gate(BaseModel):
         """
         mean = float(summary["metrics"][self.metric]["mean"])
         if self.min is not None:
-            value, bound, passed = mean, f">= {self.min:g}", mean >= self.min
+            value = _clean(mean)
+            bound, passed = f">= {self.min:g}", value >= self.min
         elif self.max is not None:
-            value = min(1.0, mean + _unanswered(summary))
+            value = _clean(min(1.0, mean + _unanswered(summary)))
             bound, passed = f"<= {self.max:g}", value <= self.max
         else:
             assert baseline is not None
             assert self.min_gain is not None
-            value = mean - min(1.0, float(baseline["metrics"][self.metric]["mean"]) + _unanswered(baseline))
+            value = _clean(mean - min(1.0, float(baseline["metrics"][self.metric]["mean"]) + _unanswered(baseline)))
             bound, passed = f"gain >= {self.min_gain:+g}", value >= self.min_gain
         return {
             **self.model_dump(exclude_none=True),
@@ -103,6 +104,11 @@ def error_gate(summary: Mapping[str, Any], max_error_rate: float) -> dict[str, A
 def passed(verdicts: Sequence[Mapping[str, Any]]) -> bool:
     """Whether no required gate was missed."""
     return all(one["passed"] or one["kind"] == "advisory" for one in verdicts)
+
+
+def _clean(value: float) -> float:
+    """Without the last bits: 0.6 - 0.5 reaches a ``min_gain`` of 0.1."""
+    return round(value, 9)
 
 
 def _unanswered(summary: Mapping[str, Any]) -> float:

@@ -1,0 +1,136 @@
+"""Edits of a spec: pure, each giving a new spec that passed every check again."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from airflow_provider_llmserve.errors import BadInput
+from airflow_provider_llmserve.specs.base import ServeSpec
+from airflow_provider_llmserve.specs.huggingface import HuggingFaceServe
+from airflow_provider_llmserve.specs.kubeai import Adapter, KubeAIText
+
+S = TypeVar("S", bound=ServeSpec)
+
+STOP_INSTEAD = "0 replicas: to serve nothing for a while use StopOperator, which keeps the configuration"
+
+
+def scaled(
+    spec: S,
+    *,
+    replicas: int | None = None,
+    min_replicas: int | None = None,
+    max_replicas: int | None = None,
+    target_requests: int | None = None,
+    scale_down_delay_seconds: int | None = None,
+) -> S:
+    """The spec with other figures; what is not named stays.
+
+    KubeAI-text: ``replicas`` pins the number (``autoscaling_disabled`` turns on, and the bounds are kept but ignored); naming
+    a bound, target or delay lets the autoscaler decide again. HuggingFace-serve as a Deployment has ``replicas`` alone; as an
+    InferenceService also ``min_replicas``, ``max_replicas`` and ``target_requests`` (its ``scale_target``), and ``replicas``
+    takes the place of both bounds.
+
+    Raises :class:`BadInput` for figures that the runtime has not, for 0 ``replicas`` (the remedy is to stop), for a pin and
+    bounds at once, and where nothing is named.
+    """
+    named = {
+        name: value
+        for name, value in (
+            ("replicas", replicas),
+            ("min_replicas", min_replicas),
+            ("max_replicas", max_replicas),
+            ("target_requests", target_requests),
+            ("scale_down_delay_seconds", scale_down_delay_seconds),
+        )
+        if value is not None
+    }
+    subject = f"scaling {spec.object_name}"
+    findings = []
+    if not named:
+        findings.append(
+            "name at least one figure: replicas, min_replicas, max_replicas, target_requests, scale_down_delay_seconds"
+        )
+    if replicas == 0:
+        findings.append(STOP_INSTEAD)
+    if "replicas" in named and len(named) > 1:
+        findings.append(f"replicas is a fixed number; it cannot go with {', '.join(n for n in named if n != 'replicas')}")
+    if isinstance(spec, HuggingFaceServe):
+        allowed = {"replicas"}
+        if spec.runtime == "inferenceservice":
+            allowed |= {"min_replicas", "max_replicas", "target_requests"}
+        findings += [
+            f"{name}: HuggingFace-serve with runtime {spec.runtime} has no such figure; it takes {', '.join(sorted(allowed))}"
+            for name in named
+            if name not in allowed
+        ]
+    if findings:
+        raise BadInput(subject, findings)
+    return _edited(spec, _scaling(spec, named), subject)
+
+
+def _scaling(spec: ServeSpec, named: dict[str, int]) -> dict[str, Any]:
+    if isinstance(spec, KubeAIText):
+        scaling = spec.to_json().get("scaling", {})
+        return {"scaling": {**scaling, **named, "autoscaling_disabled": "replicas" in named}}
+    if "target_requests" in named:
+        named["scale_target"] = named.pop("target_requests")
+    if "replicas" in named:
+        return {**named, "min_replicas": None, "max_replicas": None} if _has_bounds(spec) else named
+    if isinstance(spec, HuggingFaceServe) and spec.replicas != 1:
+        # A fixed number stood for both bounds; the one that is not named keeps it.
+        return {"min_replicas": spec.replicas, "max_replicas": spec.replicas, **named, "replicas": None}
+    return dict(named)
+
+
+def _has_bounds(spec: ServeSpec) -> bool:
+    """Whether an InferenceService's bounds are given."""
+    return isinstance(spec, HuggingFaceServe) and (spec.min_replicas, spec.max_replicas) != (None, None)
+
+
+def with_adapter(spec: S, adapter: Adapter) -> S:
+    """The spec with one adapter more, at the end. The same name with the same URL is unchanged.
+
+    Raises :class:`BadInput` for HuggingFace-serve, and for a known name with another URL: servers keep weights by name, so a
+    new version is a new name.
+    """
+    kubeai = _kubeai(spec)
+    for standing in kubeai.adapters:
+        if standing.name == adapter.name:
+            if standing.url == adapter.url:
+                return spec
+            raise BadInput(
+                f"adapter {adapter.name!r}",
+                f"is served from {standing.url} already, and servers keep weights by name: attach {adapter.url} under a new "
+                f"name (UploadAdapterOperator puts the digest into it), switch the callers, then detach {adapter.name!r}",
+            )
+    adapters = [*kubeai.adapters, adapter]
+    return _edited(spec, {"adapters": [a.to_json() for a in adapters]}, f"attaching {adapter.name} to {spec.object_name}")
+
+
+def without_adapter(spec: S, name: str) -> S:
+    """The spec without one adapter, named wholly or by its stem before the digest where only one adapter has it.
+
+    Raises :class:`BadInput` naming the adapters there are.
+    """
+    kubeai = _kubeai(spec)
+    names = [a.name for a in kubeai.adapters]
+    found = [n for n in names if n == name] or [n for n in names if n.rpartition("-")[0] == name]
+    if len(found) != 1:
+        what = "several adapters have that stem" if found else "no such adapter"
+        raise BadInput(
+            f"adapter {name!r}", f"{what} on {spec.object_name}; served adapters: {', '.join(sorted(names)) or 'none'}"
+        )
+    adapters = [a.to_json() for a in kubeai.adapters if a.name != found[0]]
+    return _edited(spec, {"adapters": adapters}, f"detaching {found[0]} from {spec.object_name}")
+
+
+def _kubeai(spec: ServeSpec) -> KubeAIText:
+    if not isinstance(spec, KubeAIText):
+        raise BadInput(
+            spec.object_name, "HuggingFace-serve cannot serve LoRA adapters; use KubeAI-text (KubeAITextServeOperator)"
+        )
+    return spec
+
+
+def _edited(spec: S, changes: dict[str, Any], subject: str) -> S:
+    return type(spec).parse({**spec.to_json(), **changes}, subject)

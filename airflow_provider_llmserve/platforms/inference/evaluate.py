@@ -38,6 +38,8 @@ def evaluate(plan: Plan, *, results: str) -> dict[str, Any]:
 
 
 async def _ask(plan: Plan, rows: Sequence[Row]) -> list[Answer]:
+    # The client's library logs a line a request; Airflow silences its older sibling (httpx) just so.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     async with plan.endpoint.async_openai(timeout=plan.request_timeout, max_retries=plan.request_retries) as client:
         return await ask_all(rows, lambda row: chat.ask(client, plan, row), concurrency=plan.concurrency)
 

@@ -5,49 +5,37 @@ Called outside of a running event loop: the amazon provider's filesystem runs on
 
 from __future__ import annotations
 
-import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from airflow_provider_llmserve.errors import BadInput, Unavailable
+from airflow_provider_llmserve.errors import AccessDenied, BadInput, Unavailable
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
 
 
 def read(url: str) -> bytes:
-    """The file's bytes. Raises :class:`BadInput` where it is not there, :class:`Unavailable` where the store fails."""
-    from airflow.sdk import ObjectStoragePath
-
-    try:
-        return bytes(ObjectStoragePath(url).read_bytes())
-    except (FileNotFoundError, IsADirectoryError):
-        raise BadInput(url, "no such file") from None
-    except (ValueError, ImportError) as e:
-        raise BadInput(url, f"cannot be read: {e}") from e
-    except OSError as e:
-        raise Unavailable(f"{url} cannot be read: {e}") from e
+    """The file's bytes. Raises :class:`BadInput` where it is not there."""
+    with _opened(url, "read") as path:
+        return bytes(path.read_bytes())
 
 
 def prepare(url: str) -> None:
     """Make the folder of a file on this machine, so that a place that cannot be written is known before the work is done."""
-    from airflow.sdk import ObjectStoragePath
-
-    path = ObjectStoragePath(url)
-    if path.protocol not in ("file", "local", ""):
-        return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise BadInput(url, f"results cannot be written there ({e.strerror or e}); say where with results=") from e
+        with _opened(url, "written") as path:
+            if path.protocol in ("file", "local", ""):
+                path.parent.mkdir(parents=True, exist_ok=True)
+    except (AccessDenied, Unavailable) as e:
+        raise BadInput(url, f"results cannot be written there ({e.__cause__}); say where with results=") from e
 
 
 def write(url: str, text: str) -> None:
-    """Write the file, replacing what an earlier try left. Raises :class:`Unavailable` where the store fails."""
-    from airflow.sdk import ObjectStoragePath
-
-    try:
-        ObjectStoragePath(url).write_bytes(text.encode())
-    except OSError as e:
-        raise Unavailable(f"{url} cannot be written: {e}") from e
+    """Write the file, replacing what an earlier try left."""
+    with _opened(url, "written") as path:
+        path.write_bytes(text.encode())
 
 
 def beside(dataset: str, *parts: str) -> str:
@@ -55,3 +43,21 @@ def beside(dataset: str, *parts: str) -> str:
     stem = dataset.removesuffix(".jsonl")
     safe = "/".join(re.sub(r"[^\w.=-]", "_", part) for part in parts)
     return f"{stem}.results/{safe}.jsonl"
+
+
+@contextmanager
+def _opened(url: str, done: str) -> Iterator[ObjectStoragePath]:
+    """The path, with the store's errors as ours: a filesystem of fsspec raises whatever its own library does."""
+    from airflow.sdk import ObjectStoragePath
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        yield ObjectStoragePath(url)
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadInput(url, "no such file") from None
+    except (ValueError, ImportError, AirflowNotFoundException) as e:
+        raise BadInput(url, f"cannot be {done}: {e}") from e
+    except PermissionError as e:
+        raise AccessDenied(f"{url} cannot be {done}: {e}") from e
+    except Exception as e:
+        raise Unavailable(f"{url} cannot be {done}: {type(e).__name__}: {e}") from e

@@ -127,7 +127,6 @@ KILLED: tuple[Row, ...] = (
     ("out_of_memory", "I", False, "The kernel killed it: over its memory limit.", "Raise the memory limit; /dev/shm counts too."),
     ("liveness_killed", "W", True, "The kubelet killed it for failing its liveness probe.", "A longer probe limit; a busy server answers late."),
     ("startup_probe_failed", "W", True, "The kubelet killed it before it had started.", "Read its log first; then raise startup_seconds."),
-    ("stopped_on_purpose", "W", True, "The pod was told to end.", ""),
     ("evicted", "W", True, "The pod was evicted.", "Read the message."),
     ("evicted_node_disk", "W", True, "The node ran out of disk and evicted the pod.", "Request ephemeral-storage."),
     ("evicted_node_memory", "W", True, "The node ran out of memory and evicted the pod.", "Set request = limit."),

@@ -1,0 +1,162 @@
+"""One container of a pod: its typed view, and why it ended or does not get ready."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_provider_llmserve.readiness.causes import Cause, cause_in, cause_in_log, last_line
+from airflow_provider_llmserve.readiness.events import event_text, events_about
+from airflow_provider_llmserve.readiness.fields import condition, items, mapping, moment, name_of, number, text
+from airflow_provider_llmserve.readiness.observed import Object, Observed
+from airflow_provider_llmserve.readiness.reason_table import ADAPTER, FETCH
+from airflow_provider_llmserve.readiness.reasons import REASONS
+
+EXITS_OF_OUR_MAKING = 2
+"""So many times a container must end before a cause that lies in what was asked for (a flag, a limit, the model) is final."""
+EXITS_OF_THE_WORLD = 5
+"""So many where the world may mend it meanwhile (a model uploaded late, a hub that comes back), or where no cause is known."""
+_RESET = timedelta(minutes=10)
+# The kubelet forgets a container's back-off after it ran for twice the longest back-off (flowcontrol.Backoff, MaxContainerBackOff 5 min).
+_SLACK = timedelta(seconds=10)
+_MENDABLE = frozenset(row[0] for row in (*FETCH, *ADAPTER))
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container's status beside its spec. ``last_exit`` is the newest ``terminated`` of state and lastState; empty where it ended well."""
+
+    name: str
+    init: bool
+    spec: Mapping[str, Any]
+    waiting: Mapping[str, Any]
+    running: bool
+    ready: bool
+    restarts: int
+    started_at: datetime | None
+    last_exit: Mapping[str, Any]
+    ended_now: bool
+    field: str
+
+    @property
+    def exits(self) -> int:
+        """How often it ended: once for each restart, and once more where it does not run now."""
+        return self.restarts + (1 if self.last_exit and not self.running else 0)
+
+    def describe_exit(self) -> str:
+        """``ended 3 times, last with OOMKilled (137)``."""
+        code, reason = self.last_exit.get("exitCode"), text(self.last_exit, "reason")
+        how = f"{reason} ({code})" if reason and code is not None else reason or f"exit code {code}"
+        return f"ended with {how}" if self.exits <= 1 else f"ended {self.exits} times, last with {how}"
+
+
+def containers(pod: Object) -> list[Container]:
+    """Init containers first, in the order of the spec, those without a status included."""
+    found = []
+    for init, spec_key, status_key in (
+        (True, "initContainers", "initContainerStatuses"),
+        (False, "containers", "containerStatuses"),
+    ):
+        specs = {text(c, "name"): c for c in items(pod, "spec", spec_key)}
+        statuses = {text(c, "name"): c for c in items(pod, "status", status_key)}
+        found += [
+            _container(name, init, specs.get(name, {}), statuses.get(name, {}), status_key)
+            for name in dict.fromkeys((*specs, *statuses))
+        ]
+    return found
+
+
+def exit_trouble(pod: Object, one: Container, observed: Observed, now: datetime, system: str) -> tuple[Cause, bool] | None:
+    """Why the container ended, and whether that is final; None where it has got over it."""
+    ended = one.last_exit
+    began, finished = moment(ended, "startedAt"), moment(ended, "finishedAt")
+    lasted = finished - began if began and finished else None
+    if one.running and (one.ready or (lasted is not None and one.started_at and now - one.started_at > lasted + _SLACK)):
+        return None  # it has outlived its last run
+    cause = _exit_cause(pod, one, observed, system)
+    enough = EXITS_OF_THE_WORLD
+    if (
+        cause.reason not in ("container_restarting", "crash_loop")
+        and cause.reason not in _MENDABLE
+        and REASONS[cause.reason].impossible
+    ):
+        enough = EXITS_OF_OUR_MAKING
+    fatal = one.exits >= enough and (lasted is None or lasted < _RESET)
+    return cause, fatal
+
+
+def unready_cause(pod: Object, one: Container, observed: Observed, system: str) -> Cause | None:
+    """Why a running container is not ready, where that can be told: a log that names a cause, or a probe that fails again."""
+    for event in events_about(observed, pod, "Unhealthy"):
+        found = cause_in("event", "Unhealthy", event_text(event), system) if system == "ollama" else None
+        if found:
+            return found
+    for log in observed.logs:
+        if log.pod == name_of(pod) and log.container == one.name and not log.previous:
+            found = cause_in_log(log.text, system)
+            if found:
+                return found
+    turned = moment(condition(pod, "Ready"), "lastTransitionTime")
+    if turned and one.started_at and turned - one.started_at > timedelta(seconds=1):
+        return Cause("readiness_failing", next((event_text(e) for e in events_about(observed, pod, "Unhealthy")), ""))
+    return None
+
+
+def _container(name: str, init: bool, spec: Mapping[str, Any], status: Mapping[str, Any], field: str) -> Container:
+    state, last = mapping(status, "state"), mapping(status, "lastState")
+    now_ended = _failed(mapping(state, "terminated"), init)
+    finished = init and number(state, "terminated", "exitCode") == 0 and "terminated" in state
+    before = {} if finished else _failed(mapping(last, "terminated"), init)
+    return Container(
+        name=name,
+        init=init,
+        spec=spec,
+        waiting=mapping(state, "waiting"),
+        running="running" in state,
+        ready=status.get("ready") is True or finished,
+        restarts=number(status, "restartCount"),
+        started_at=moment(state, "running", "startedAt"),
+        last_exit=now_ended or before,
+        ended_now=bool(now_ended),
+        field=f"{field}[{name}]",
+    )
+
+
+def _failed(ended: Mapping[str, Any], init: bool) -> Mapping[str, Any]:
+    """An init container that ended with 0 has done its work; a server that did has not."""
+    return {} if init and number(ended, "exitCode") == 0 else ended
+
+
+def _exit_cause(pod: Object, one: Container, observed: Observed, system: str) -> Cause:
+    ended = one.last_exit
+    reason, code, message = text(ended, "reason"), str(ended.get("exitCode", "")), text(ended, "message")
+    if reason == "OOMKilled":
+        # Said by the kernel; the log of a killed process says nothing about it.
+        return Cause("out_of_memory", _last_words(pod, one, observed) or message)
+    texts = [log.text for log in _logs(pod, one, observed)]
+    for said in (*texts, message):
+        found = cause_in_log(said, system) or cause_in("termination", reason, said, system)
+        if found:
+            return found
+    for event in events_about(observed, pod, "Killing"):
+        found = cause_in("event", "Killing", event_text(event))
+        if found and code in ("137", "143") and f"container {one.name} " in event_text(event).lower():
+            return Cause(found.reason, event_text(event), found.remedy)
+    found = cause_in("terminated", reason, message, system) or cause_in("terminated", code, message, system)
+    line = _last_words(pod, one, observed) or last_line(message)
+    if found:
+        return Cause(found.reason, line, found.remedy)
+    if one.init and system == "storage-initializer":
+        return Cause("model_download_failed", line)
+    return Cause("container_restarting" if one.exits <= 1 else "crash_loop", line)
+
+
+def _logs(pod: Object, one: Container, observed: Observed) -> list[Any]:
+    own = [log for log in observed.logs if log.pod == name_of(pod) and log.container == one.name]
+    return sorted(own, key=lambda log: log.previous == one.ended_now)
+
+
+def _last_words(pod: Object, one: Container, observed: Observed) -> str:
+    return next((line for log in _logs(pod, one, observed) if (line := last_line(log.text))), "")

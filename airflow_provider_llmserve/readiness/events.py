@@ -1,0 +1,53 @@
+"""Events about an object, in either API: core/v1 (``involvedObject``, ``message``, ``count``) or events.k8s.io/v1 (``regarding``, ``note``, ``series``)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from airflow_provider_llmserve.readiness.fields import mapping, moment, name_of, number, text, uid_of
+from airflow_provider_llmserve.readiness.observed import Object, Observed
+
+_LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
+
+
+def events_about(observed: Observed, about: Object, *reasons: str) -> list[Object]:
+    """The events about ``about``, newest first, of these reasons (none given: all).
+
+    An event about an earlier object of the same name is left out: it names another uid.
+    """
+    uid, name, kind = uid_of(about), name_of(about), text(about, "kind")
+    found = []
+    for event in observed.of("Event"):
+        if reasons and event.get("reason") not in reasons:
+            continue
+        target = mapping(event, "involvedObject") or mapping(event, "regarding")
+        if target.get("kind") != kind or target.get("name") != name:
+            continue
+        if uid and text(target, "uid") and text(target, "uid") != uid:
+            continue
+        found.append(event)
+    return sorted(found, key=lambda e: event_time(e) or _LONG_AGO, reverse=True)
+
+
+def event_time(event: Object) -> datetime | None:
+    """When it was seen last."""
+    for path in (
+        ("series", "lastObservedTime"),
+        ("lastTimestamp",),
+        ("deprecatedLastTimestamp",),
+        ("eventTime",),
+        ("firstTimestamp",),
+    ):
+        found = moment(event, *path)
+        if found:
+            return found
+    return moment(event, "metadata", "creationTimestamp")
+
+
+def event_text(event: Object) -> str:
+    return text(event, "message") or text(event, "note")
+
+
+def event_count(event: Object) -> int:
+    """How often it was seen."""
+    return number(event, "series", "count") or number(event, "count") or number(event, "deprecatedCount") or 1

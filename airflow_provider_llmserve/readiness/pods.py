@@ -1,0 +1,299 @@
+"""What is wrong with a pod: the one diagnosis that every runtime on Kubernetes shares.
+
+The rules follow the kubelet of Kubernetes 1.36 and are ordered, first match wins: thrown out, not scheduled, a container that cannot
+be made, a container that ended, a container that runs and is not ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_provider_llmserve.readiness.causes import Cause, cause_in, system_of
+from airflow_provider_llmserve.readiness.containers import Container, containers, exit_trouble, unready_cause
+from airflow_provider_llmserve.readiness.events import event_text, events_about
+from airflow_provider_llmserve.readiness.fields import condition, is_true, items, moment, name_of, terminating, text
+from airflow_provider_llmserve.readiness.observed import Object, Observed
+from airflow_provider_llmserve.readiness.reasons import REASONS
+from airflow_provider_llmserve.readiness.state import Evidence
+
+SCHEDULING_GRACE = timedelta(minutes=5)
+"""How long a pod may wait for a node before that is a failure: a node pool needs minutes to grow."""
+
+_CREATING = ("", "ContainerCreating", "PodInitializing")
+_PULLING = ("ErrImagePull", "ImagePullBackOff")
+_BEFORE_START = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
+
+
+@dataclass(frozen=True)
+class PodTrouble:
+    """What stands in one pod's way. ``fatal``: it will not pass by itself. ``advice`` None: the word's own."""
+
+    pod: str
+    reason: str
+    summary: str
+    detail: str = ""
+    advice: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    since: datetime | None = None
+    fatal: bool = False
+    container: str = ""
+
+
+def pod_ready(pod: Object) -> bool:
+    """Condition Ready is True, and the pod is not on its way out."""
+    return is_true(pod, "Ready") and not terminating(pod) and text(pod, "status", "phase") not in ("Failed", "Succeeded")
+
+
+def pod_ended(pod: Object) -> bool:
+    """Phase Failed or Succeeded: a corpse, which never runs again."""
+    return text(pod, "status", "phase") in ("Failed", "Succeeded")
+
+
+def pod_age(pod: Object, now: datetime) -> timedelta:
+    """Time since it was created, zero where that is not known."""
+    created = moment(pod, "metadata", "creationTimestamp")
+    return max(now - created, timedelta(0)) if created else timedelta(0)
+
+
+def diagnose_pod(
+    pod: Object, observed: Observed, now: datetime, *, system: str = "", grace: timedelta = SCHEDULING_GRACE
+) -> PodTrouble | None:
+    """What stands in the pod's way, or None where nothing does (it serves, starts, or ends as it was told to).
+
+    ``system`` (a key of ``causes.FAMILY``) says what its main containers run where their images do not; ``grace`` is how long it
+    may wait for a node.
+    """
+    thrown_out = _thrown_out(pod, observed)
+    if thrown_out or terminating(pod):
+        return thrown_out
+    if pod_ready(pod):
+        return None
+    waiting = _unscheduled(pod, observed, now, grace)
+    if waiting:
+        return waiting
+    all_containers = containers(pod)
+    for one in all_containers:
+        trouble = _container_trouble(pod, one, observed, now, system)
+        if trouble:
+            return trouble
+    return _before_start(pod, observed, all_containers)
+
+
+def worst(troubles: Iterable[PodTrouble | None], pods: int | None = None) -> PodTrouble | None:
+    """The worst of several pods' troubles: fatal before passing, then the oldest; None where there is none.
+
+    Its summary says how many of ``pods`` (default: as many as have trouble) have it, and which.
+    """
+    found = [t for t in troubles if t is not None]
+    if not found:
+        return None
+    first = min(found, key=lambda t: (not t.fatal, t.since is None, t.since.timestamp() if t.since else 0.0, t.pod))
+    alike = sorted({t.pod for t in found if t.reason == first.reason})
+    total = pods if pods is not None else len({t.pod for t in found})
+    if total <= 1:
+        return first
+    named = ", ".join(alike[:3]) + (f" and {len(alike) - 3} more" if len(alike) > 3 else "")
+    others = sorted({t.reason for t in found} - {first.reason})
+    also = f" (also {', '.join(others)})" if others else ""
+    return replace(first, summary=f"{len(alike)} of {total} pods: {first.summary}: {named}{also}")
+
+
+def logs_wanted(observed: Observed) -> tuple[tuple[str, str, bool], ...]:
+    """Which logs would help: (pod, container, whether of the run before the last restart).
+
+    Of containers that ended, of those that run and fail their probe, and of all that run once a request was answered by a 5xx.
+    """
+    wanted: dict[tuple[str, str, bool], None] = {}
+    broken = any(r.status >= 500 for r in observed.replies)
+    for pod in observed.of("Pod"):
+        name = name_of(pod)
+        if terminating(pod) or not name:
+            continue
+        unhealthy = bool(events_about(observed, pod, "Unhealthy"))
+        for one in containers(pod):
+            if one.exits and one.last_exit and not one.ready:
+                wanted[(name, one.name, not one.ended_now)] = None
+            elif one.running and (broken or (not one.ready and unhealthy)):
+                wanted[(name, one.name, False)] = None
+    return tuple(wanted)
+
+
+def _trouble(
+    pod: Object, cause: Cause, summary: str, *, field: str, value: str, since: datetime | None, fatal: bool | None = None
+) -> PodTrouble:
+    return PodTrouble(
+        pod=name_of(pod),
+        reason=cause.reason,
+        summary=summary,
+        detail=cause.line,
+        advice=cause.remedy,
+        evidence=(Evidence(f"Pod {name_of(pod)}", field, value, since.isoformat() if since else ""),),
+        since=since,
+        fatal=REASONS[cause.reason].impossible if fatal is None else fatal,
+    )
+
+
+def _thrown_out(pod: Object, observed: Observed) -> PodTrouble | None:
+    """Evicted, preempted, or lost with its node. Sources: pkg/kubelet/eviction, node lifecycle and taint eviction controllers."""
+    reason, message = text(pod, "status", "reason"), text(pod, "status", "message")
+    target = condition(pod, "DisruptionTarget")
+    by_condition = target if target.get("status") == "True" else {}
+    cause = cause_in("pod", reason, message) if text(pod, "status", "phase") == "Failed" or reason == "NodeLost" else None
+    if cause is None and by_condition:
+        cause = cause_in("condition", text(by_condition, "reason"), text(by_condition, "message"))
+    if cause is not None:
+        since = moment(by_condition, "lastTransitionTime") or moment(pod, "metadata", "deletionTimestamp")
+        line = message or text(by_condition, "message")
+        found = Cause(cause.reason, line or cause.line, cause.remedy)
+        field = "status.reason" if reason else "conditions[DisruptionTarget].reason"
+        return _trouble(
+            pod, found, REASONS[cause.reason].meaning, field=field, value=reason or text(by_condition, "reason"), since=since
+        )
+    if text(pod, "status", "phase") == "Failed" and not terminating(pod):
+        ended = [one for one in containers(pod) if one.last_exit]
+        line = message or (ended[0].describe_exit() if ended else "")
+        return _trouble(pod, Cause("pod_failed", line), "the pod ended", field="status.phase", value="Failed", since=None)
+    ready = condition(pod, "Ready")
+    for event in events_about(observed, pod, "NodeNotReady"):
+        # The node lifecycle controller turns Ready off and says so by an event; the kubelet cannot speak any more.
+        if ready.get("status") != "True":
+            since = moment(ready, "lastTransitionTime")
+            return _trouble(
+                pod,
+                Cause("node_lost", event_text(event)),
+                "its node stopped reporting",
+                field="Event NodeNotReady",
+                value=event_text(event),
+                since=since,
+            )
+    return None
+
+
+def _unscheduled(pod: Object, observed: Observed, now: datetime, grace: timedelta) -> PodTrouble | None:
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled.get("status") != "False":
+        return None
+    reason, message = text(scheduled, "reason"), text(scheduled, "message")
+    cause = cause_in("condition", reason, message)
+    if cause is None:
+        return None
+    cause = Cause(cause.reason, message, cause.remedy)
+    if cause.reason in ("pvc_unbound", "pvc_missing"):
+        cause = _claim_cause(pod, observed) or cause
+    since = moment(scheduled, "lastTransitionTime") or moment(pod, "metadata", "creationTimestamp")
+    late = since is not None and now - since > grace and cause.reason != "scheduling_gated"
+    return _trouble(
+        pod,
+        cause,
+        "no node takes the pod" if cause.reason != "scheduling_gated" else "a scheduling gate holds the pod",
+        field="conditions[PodScheduled]",
+        value=reason,
+        since=since,
+        fatal=late or REASONS[cause.reason].impossible,
+    )
+
+
+def _claim_cause(pod: Object, observed: Observed) -> Cause | None:
+    """Why the pod's volume claims are not bound, from the claims' own events."""
+    for volume in items(pod, "spec", "volumes"):
+        name = text(volume, "persistentVolumeClaim", "claimName")
+        claim = observed.get("PersistentVolumeClaim", name) if name else None
+        about = claim or {"kind": "PersistentVolumeClaim", "metadata": {"name": name}}
+        for event in events_about(observed, about, "ProvisioningFailed", "FailedBinding") if name else ():
+            found = cause_in("event", text(event, "reason"), event_text(event))
+            if found:
+                return Cause(found.reason, event_text(event), found.remedy)
+    return None
+
+
+def _container_trouble(pod: Object, one: Container, observed: Observed, now: datetime, system: str) -> PodTrouble | None:
+    system = system_of(one.spec) or system
+    reason, message = text(one.waiting, "reason"), text(one.waiting, "message")
+    if reason in _PULLING:
+        return _pull_trouble(pod, one, observed, reason, message)
+    if one.last_exit:
+        return _exit(pod, one, observed, now, system)
+    cause = cause_in("waiting", reason, message, system) if reason not in _CREATING else None
+    if cause:
+        found = Cause(cause.reason, message or cause.line, cause.remedy)
+        trouble = _trouble(
+            pod, found, f"container {one.name}: {reason}", field=f"{one.field}.state.waiting.reason", value=reason, since=None
+        )
+        return replace(trouble, container=one.name)
+    if one.running and not one.ready and not one.init:
+        slow = unready_cause(pod, one, observed, system)
+        if slow:
+            summary = f"container {one.name} runs and is not ready"
+            trouble = _trouble(pod, slow, summary, field=f"{one.field}.ready", value="false", since=one.started_at, fatal=False)
+            return replace(trouble, container=one.name)
+    return None
+
+
+def _pull_trouble(pod: Object, one: Container, observed: Observed, reason: str, message: str) -> PodTrouble:
+    """Kubelets before 1.33 say the cause only in the event, not beside ImagePullBackOff. The first failure may pass; a back-off
+    shows that a second try failed too."""
+    failures = [event_text(e) for e in events_about(observed, pod, "Failed") if "pull" in event_text(e).lower()]
+    cause = None
+    line = message
+    for line in (message, *failures):
+        cause = cause_in("waiting", reason, line)
+        if cause and cause.reason != "image_pull_failed":
+            break
+    if cause is None or cause.reason == "image_pull_failed":
+        cause, line = Cause("image_pull_failed", ""), message or next(iter(failures), "")
+    if cause.reason in ("image_pull_denied", "image_pull_failed") and events_about(
+        observed, pod, "FailedToRetrieveImagePullSecret"
+    ):
+        cause = Cause("image_pull_secret_missing", "")
+    again = reason == "ImagePullBackOff" or bool(events_about(observed, pod, "BackOff"))
+    summary = f"container {one.name}: image {text(one.spec, 'image') or '?'} is not pulled"
+    trouble = _trouble(
+        pod,
+        Cause(cause.reason, line, cause.remedy),
+        summary,
+        field=f"{one.field}.state.waiting.reason",
+        value=reason,
+        since=None,
+        fatal=again and REASONS[cause.reason].impossible,
+    )
+    return replace(trouble, container=one.name)
+
+
+def _exit(pod: Object, one: Container, observed: Observed, now: datetime, system: str) -> PodTrouble | None:
+    found = exit_trouble(pod, one, observed, now, system)
+    if found is None:
+        return None
+    cause, fatal = found
+    ended: Mapping[str, Any] = one.last_exit
+    trouble = _trouble(
+        pod,
+        cause,
+        f"container {one.name} {one.describe_exit()}",
+        field=f"{one.field}.{'state' if one.ended_now else 'lastState'}.terminated",
+        value=f"{text(ended, 'reason')} {ended.get('exitCode', '')}".strip(),
+        since=moment(ended, "finishedAt"),
+        fatal=fatal,
+    )
+    return replace(trouble, container=one.name)
+
+
+def _before_start(pod: Object, observed: Observed, all_containers: list[Container]) -> PodTrouble | None:
+    """Volumes and Secrets that keep every container from being made show in events only."""
+    if any(one.running or one.last_exit for one in all_containers):
+        return None
+    for event in events_about(observed, pod, *_BEFORE_START):
+        cause = cause_in("event", text(event, "reason"), event_text(event))
+        if cause:
+            found = Cause(cause.reason, event_text(event), cause.remedy)
+            return _trouble(
+                pod,
+                found,
+                "the pod's containers cannot be made",
+                field=f"Event {text(event, 'reason')}",
+                value=event_text(event),
+                since=None,
+            )
+    return None

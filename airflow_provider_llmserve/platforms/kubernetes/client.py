@@ -1,0 +1,244 @@
+"""One async client of the Kubernetes API: raw JSON in and out, typed errors, retries, watches that end by themselves.
+
+Every verb may be repeated safely: applies and patches set values, deletes name a uid, the rest reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_llmserve.errors import NotFound, Unavailable
+from airflow_provider_llmserve.platforms.kubernetes import wire
+from airflow_provider_llmserve.platforms.kubernetes.login import Login
+from airflow_provider_llmserve.platforms.kubernetes.wire import Answer, Request
+from airflow_provider_llmserve.runtimes.base import Kind
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+    from kubernetes_asyncio.client import ApiClient
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+PAGE = 500
+"""Objects of one page of a list."""
+SILENCE = 100
+"""Seconds without a byte after which a watch counts as cut; the server sends a bookmark about every minute."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A whole collection, and the version to watch it from."""
+
+    items: tuple[Object, ...]
+    version: str
+
+
+class Client:
+    """Verbs on one cluster. ``make_hook`` gives the cncf provider's async hook, or one of its kind (GKE's), or a coroutine of one.
+
+    ``timeout`` is for one try of one request, in seconds; a request is tried ``tries`` times while the server is away,
+    overloaded or failing, with pauses that honour Retry-After (at most ``patience`` seconds each).
+    """
+
+    def __init__(self, make_hook: Callable[[], Any], *, timeout: float = 30.0, tries: int = 7, patience: float = 30.0) -> None:
+        self._login = Login(make_hook)
+        self._timeout = timeout
+        self._tries = tries
+        self._patience = patience
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._login.close()
+
+    async def apply(
+        self, kind: Kind, namespace: str, manifest: Mapping[str, Any], *, force: bool = True, dry_run: bool = False
+    ) -> Object:
+        """Server-side apply. Writes nothing where nothing changes. Raises :class:`Conflict` where a ``uid`` or
+        ``resourceVersion`` in the manifest is not the live one, or (without ``force``) where another manager owns a field."""
+        return await self._object(wire.apply(kind, namespace, manifest, force=force, dry_run=dry_run))
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """The object, or None where there is none (404 and nothing else)."""
+        try:
+            return await self._object(wire.request("get", "GET", kind, namespace, name))
+        except NotFound:
+            return None
+
+    async def list(self, kind: Kind, namespace: str, *, labels: str = "", fields: str = "") -> Listing:
+        """The whole collection, read in pages. ``kind`` and ``apiVersion`` are put into each item, as a list leaves them out."""
+        items: list[Object] = []
+        after = ""
+        while True:
+            page = await self._object(wire.listing(kind, namespace, labels=labels, fields=fields, page=PAGE, after=after))
+            items += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page.get("items") or ()]
+            metadata = page.get("metadata") or {}
+            after = metadata.get("continue") or ""
+            if not after:
+                return Listing(tuple(items), str(metadata.get("resourceVersion") or ""))
+
+    async def watch(
+        self,
+        kind: Kind,
+        namespace: str,
+        *,
+        version: str,
+        labels: str = "",
+        fields: str = "",
+        seconds: int = wire.WATCH_SECONDS,
+    ) -> AsyncGenerator[Object, None]:
+        """The events after ``version``, until the server closes the stream: the end says nothing about the objects.
+
+        Raises :class:`~wire.Expired` (410, as a status or as an event), :class:`AccessDenied`, :class:`Unavailable`: whoever
+        iterates lists again and goes on from there.
+        """
+        import aiohttp
+
+        req = wire.watching(kind, namespace, labels=labels, fields=fields, version=version, seconds=seconds)
+        timeout = aiohttp.ClientTimeout(total=seconds + 30, sock_connect=10, sock_read=SILENCE)
+        lines = wire.Lines()
+        async with self._exchange(req, timeout) as response:
+            try:
+                async for data in response.content.iter_any():
+                    for event in lines.feed(data):
+                        error = wire.event_fault(req, event)
+                        if error is not None:
+                            raise error
+                        yield event
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as e:
+                raise wire.unreachable(req, f"watch cut: {type(e).__name__} {e}") from e
+
+    async def patch(self, kind: Kind, namespace: str, name: str, body: Mapping[str, Any]) -> Object:
+        """JSON merge patch: None removes a key, ``metadata.resourceVersion`` in it is a precondition."""
+        return await self._object(wire.patch(kind, namespace, name, body))
+
+    async def scale(self, kind: Kind, namespace: str, name: str, replicas: int) -> Object:
+        """Set the number of replicas through the scale subresource."""
+        return await self._object(wire.patch(kind, namespace, name, {"spec": {"replicas": replicas}}, "scale"))
+
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        version: str = "",
+        propagation: Literal["Foreground", "Background", "Orphan"] = "Foreground",
+    ) -> None:
+        """Ask for the deletion of this very object. Raises :class:`NotFound`, or :class:`Conflict` where it is another one."""
+        await self.send(wire.delete(kind, namespace, name, uid=uid, version=version, propagation=propagation))
+
+    async def logs(self, namespace: str, pod: str, container: str, *, tail: int = 100, previous: bool = False) -> str:
+        """The last ``tail`` lines of a container; ``previous`` is the run before its last restart."""
+        return (await self.send(wire.logs(namespace, pod, container, tail=tail, previous=previous))).text()
+
+    async def may(self, namespace: str, verb: str, group: str, resource: str) -> bool:
+        """Whether this login may do that."""
+        review = await self._object(wire.access_review(namespace, verb, group, resource))
+        return bool((review.get("status") or {}).get("allowed"))
+
+    async def proxy(
+        self,
+        method: Literal["GET", "POST"],
+        namespace: str,
+        target: str,
+        path: str,
+        *,
+        body: Any = None,
+        pod: bool = False,
+        timeout: float = 10.0,
+    ) -> Answer:
+        """One request to a Service (``name:port``) or pod through the API server, tried once; any status is an answer.
+
+        Raises :class:`Unavailable` where the API server itself does not answer in time.
+        """
+        return await self._once(wire.proxied(method, namespace, target, path, body, pod=pod), timeout)
+
+    async def send(self, req: Request) -> Answer:
+        """Send and read, again while that can help. Raises the typed error of the last answer."""
+        for attempt in range(self._tries):
+            last = attempt == self._tries - 1
+            asked_for = 0.0
+            try:
+                answer = await self._once(req, self._timeout)
+            except Unavailable:
+                if last:
+                    raise
+            else:
+                if answer.status < 300:
+                    return answer
+                error = wire.fault(req, answer)
+                # The first 401 may be a token that has just expired: _once logged out, so one more try tells.
+                if last or not (isinstance(error, Unavailable) or (answer.status == 401 and attempt == 0)):
+                    raise error
+                asked_for = min(wire.retry_after(answer), self._patience)
+            pause = max(wire.back_off(attempt), asked_for)
+            log.debug("%s %s: trying again in %.1f s", req.verb, req.subject, pause)
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def _object(self, req: Request) -> Object:
+        answer = await self.send(req)
+        try:
+            value = answer.json()
+        except ValueError:
+            raise Unavailable(f"{req.verb} {req.subject}: the answer is not JSON: {answer.text()[:200]!r}") from None
+        return value if isinstance(value, dict) else {}
+
+    async def _once(self, req: Request, timeout: float) -> Answer:
+        import aiohttp
+
+        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=min(10.0, timeout))
+        async with self._login.session() as api:
+            try:
+                response = await _send(api, req, limit)
+                async with response:
+                    body = await response.read()
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as e:
+                raise wire.unreachable(req, f"{type(e).__name__} {e}".strip()) from e
+            if response.status == 401:
+                await self._login.refused(api)
+            return Answer(response.status, body, {k.lower(): v for k, v in response.headers.items()})
+
+    @asynccontextmanager
+    async def _exchange(self, req: Request, timeout: Any) -> AsyncIterator[ClientResponse]:
+        """An answer whose body is read as it comes."""
+        import aiohttp
+
+        async with self._login.session() as api:
+            try:
+                response = await _send(api, req, timeout)
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as e:
+                raise wire.unreachable(req, f"{type(e).__name__} {e}".strip()) from e
+            async with response:
+                if response.status >= 300:
+                    if response.status == 401:
+                        await self._login.refused(api)
+                    raise wire.fault(req, Answer(response.status, await response.read(), dict(response.headers)))
+                yield response
+
+
+async def _send(api: ApiClient, req: Request, timeout: Any) -> ClientResponse:
+    headers = {**api.default_headers, "Accept": "application/json, */*", "Content-Type": req.content_type}
+    query = list(req.query)
+    await api.update_params_for_auth(headers, query, ["BearerToken"])
+    rest: Any = api.rest_client  # its stubs know neither pairs as query nor an unread answer
+    response: ClientResponse = await rest.request(
+        req.method,
+        f"{api.configuration.host}{req.path}",
+        query_params=query or None,
+        headers=headers,
+        body=req.body,
+        _preload_content=False,
+        _request_timeout=timeout,
+    )
+    return response

@@ -34,7 +34,9 @@ class Cluster:
 
         def established() -> bool:
             live = self.admin.get(f"{path}/{crd['metadata']['name']}") or {}
-            return any(c["type"] == "Established" and c["status"] == "True" for c in live.get("status", {}).get("conditions", ()))
+            return any(
+                c["type"] == "Established" and c["status"] == "True" for c in (live.get("status", {}).get("conditions") or ())
+            )
 
         until(f"CRD {crd['metadata']['name']} established", established)
 
@@ -61,7 +63,7 @@ class Cluster:
 
         def ready() -> bool:
             live = self.admin.get(f"/api/v1/nodes/{name}") or {}
-            conditions = live.get("status", {}).get("conditions", ())
+            conditions = live.get("status", {}).get("conditions") or ()
             tainted = bool(live.get("spec", {}).get("taints"))
             return not tainted and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 

@@ -1,0 +1,80 @@
+"""KubeAI-text on Kubernetes: a ``Model`` that KubeAI's manager turns into pods, served through its gateway.
+
+Facts about KubeAI cited in this package were read in v0.22.1 (github.com/kubeai-project/kubeai) and seen in runs of its manager.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from airflow_provider_llmserve.runtimes.base import (
+    CONFIG_MAP,
+    EVENT,
+    JOB,
+    LEASE,
+    MODEL,
+    POD,
+    PVC,
+    RESOURCE_QUOTA,
+    Kind,
+    Permission,
+    Watched,
+)
+from airflow_provider_llmserve.runtimes.kubeai import config, view
+from airflow_provider_llmserve.runtimes.kubeai.assess import assess
+from airflow_provider_llmserve.runtimes.kubeai.endpoint import call, endpoint
+from airflow_provider_llmserve.runtimes.kubeai.preflight import findings, lookups
+from airflow_provider_llmserve.runtimes.kubeai.render import render
+
+__all__ = [
+    "NAME",
+    "PERMISSIONS",
+    "PRIMARY",
+    "RECORD",
+    "assess",
+    "call",
+    "endpoint",
+    "findings",
+    "lookups",
+    "render",
+    "watched",
+]
+
+NAME = "kubeai"
+PRIMARY: Kind = MODEL
+RECORD: Literal["primary", "companion"] = "primary"
+"""Annotations and labels of a Model never roll its pods out."""
+
+_READ = ("get", "list", "watch")
+PERMISSIONS: tuple[Permission, ...] = (
+    Permission("kubeai.org", "models", (*_READ, "create", "patch", "delete")),
+    Permission("", "pods", _READ),
+    Permission("", "events", _READ, optional=True),
+    Permission("", "pods/log", ("get",), optional=True),
+    Permission("", "pods/proxy", ("get",), optional=True),
+    Permission("", "services/proxy", ("get", "create"), optional=True),
+    Permission("", "configmaps", _READ, optional=True),
+    Permission("", "secrets", ("get",), optional=True),
+    Permission("", "persistentvolumeclaims", _READ, optional=True),
+    Permission("", "resourcequotas", _READ, optional=True),
+    Permission("batch", "jobs", _READ, optional=True),
+    Permission("coordination.k8s.io", "leases", _READ, optional=True),
+    Permission("apiextensions.k8s.io", "customresourcedefinitions", ("get",), optional=True),
+)
+
+
+def watched(name: str) -> Sequence[Watched]:
+    """The Model and its pods must be readable; the rest tells why something does not go on."""
+    jobs = [f"{verb}-cache-{name}" for verb in ("load", "evict")]
+    return (
+        Watched(MODEL, name=name),
+        Watched(POD, labels=f"model={name}"),
+        Watched(POD, labels=f"job-name in ({','.join(jobs)})", required=False),
+        Watched(EVENT, required=False),
+        Watched(LEASE, name=view.MANAGER_LEASE, required=False),
+        Watched(CONFIG_MAP, name=config.NAME, required=False),
+        *(Watched(JOB, name=job, required=False) for job in jobs),
+        Watched(PVC, required=False),
+        Watched(RESOURCE_QUOTA, required=False),
+    )

@@ -1,0 +1,238 @@
+"""The verdict on a Model: ordered rules, the first that matches wins; none matching means progressing, never ready.
+
+Nothing in a Model's status says whether a change is in effect (reference §2 of the project's notes on KubeAI v0.22.1: no
+conditions, no observedGeneration; ``status.replicas`` counts pods of every version). So the verdict is made of the Model's spec, of
+the pods it controls, and of answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from airflow_provider_llmserve.readiness.fields import name_of, terminating, text
+from airflow_provider_llmserve.readiness.observed import Expected, Observed
+from airflow_provider_llmserve.readiness.pods import pod_ready
+from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
+from airflow_provider_llmserve.readiness.state import Assessment, State
+from airflow_provider_llmserve.runtimes.kubeai import adapters, blocked, deleting
+from airflow_provider_llmserve.runtimes.kubeai.drift import drift
+from airflow_provider_llmserve.runtimes.kubeai.proof import prove
+from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
+
+VISIBLE_WITHIN = timedelta(seconds=10)
+"""How long a list may lag behind our own write."""
+REACTS_WITHIN = timedelta(seconds=30)
+"""How long the manager may take to act: it has one worker, sleeps 3 s after each pod it makes or deletes, and backs off on errors.
+Somebody else's adapter download holds it up for longer; so this only names what is odd, and never ends a wait."""
+
+
+def assess(expected: Expected, observed: Observed, now: datetime) -> Assessment:
+    """The verdict. Total: any field may be missing."""
+    view = View(expected, observed, now)
+    if not expected.present:
+        return deleting.assess_absence(view)
+    for rule in RULES:
+        found = rule(view)
+        if found is not None:
+            return found
+    return verdict(State.PROGRESSING, "starting", _counts(view))
+
+
+def _absent(view: View) -> Assessment | None:
+    if view.model is not None:
+        if view.expected.uid and view.uid != view.expected.uid:
+            return verdict(
+                State.SUPERSEDED,
+                "superseded",
+                f"Model {view.name} was deleted and made anew by somebody else",
+                evidence=[evidence(view.model, "metadata.uid", view.uid)],
+            )
+        return None
+    if "Model" not in view.observed.kinds or view.waited < VISIBLE_WITHIN:
+        return verdict(State.PROGRESSING, "not_applied", f"Model {view.name} is not visible yet")
+    return verdict(State.GONE, "disappeared", f"Model {view.name} does not exist any more")
+
+
+def _deleted(view: View) -> Assessment | None:
+    if not terminating(view.model or {}):
+        return None
+    since = text(view.model, "metadata", "deletionTimestamp")
+    return verdict(
+        State.DELETING,
+        "disappeared",
+        f"somebody deleted Model {view.name} at {since}",
+        evidence=[evidence(view.model, "metadata.deletionTimestamp", since)],
+    )
+
+
+def _not_ours(view: View) -> Assessment | None:
+    changed = drift(view.asked, view.spec)
+    if not changed:
+        return None
+    fields = ", ".join(f"spec.{f}" for f in changed)
+    if view.expected.before is not None and view.waited < VISIBLE_WITHIN and not drift(view.before, view.spec):
+        return verdict(State.PROGRESSING, "not_applied", f"our change of {fields} is not visible yet")
+    return verdict(
+        State.SUPERSEDED,
+        "superseded",
+        f"another writer changed {fields} of Model {view.name}",
+        evidence=[evidence(view.model, f"spec.{f}", "not what was asked for") for f in changed],
+    )
+
+
+def _zero(view: View) -> Assessment | None:
+    """No pod is asked for: on purpose, or for want of a number."""
+    if view.replicas > 0 or not view.seen_by_manager:
+        return None
+    if view.alive or view.ending:
+        return verdict(State.PROGRESSING, "stopping", f"{len(view.alive) + len(view.ending)} pods are still ending")
+    if not view.spec.get("autoscalingDisabled"):
+        return verdict(State.SCALED_TO_ZERO, "scaled_to_zero", f"Model {view.name} has no pods now; a request wakes it")
+    if "replicas" not in view.asked:
+        return verdict(
+            State.SCALED_TO_ZERO, "replicas_absent", f"Model {view.name}: autoscalingDisabled without replicas: no pods"
+        )
+    return verdict(State.SCALED_TO_ZERO, "stopped", f"Model {view.name} is stopped")
+
+
+def _proven(view: View) -> Assessment | None:
+    """Every pod asked for is of our version and ready, no other is left, each carries the adapters' labels: then answers decide."""
+    if not view.seen_by_manager or view.replicas == 0 or len(view.current) != view.replicas:
+        return None
+    if view.stale or view.ending or view.dead or not all(pod_ready(p) for p in view.current):
+        return None
+    if view.cache_pending:
+        return None
+    if _unlabelled(view) or _unwanted(view) or blocked.files_not_rolled(view):
+        return None
+    return prove(view)
+
+
+def _unseen(view: View) -> Assessment | None:
+    if view.seen_by_manager:
+        return None
+    if view.no_manager_here and view.waited > VISIBLE_WITHIN:
+        return verdict(
+            State.UNMANAGED,
+            "namespace_not_watched",
+            f"no KubeAI manager leads in namespace {view.namespace}: the Model carries no mark of it after {view.waited.seconds} s",
+            evidence=[evidence(view.model, "metadata.labels", "no features.kubeai.org/…")],
+        )
+    return blocked.manager_down(view) or verdict(
+        State.PROGRESSING, "controller_behind", "KubeAI's manager has not seen the Model yet"
+    )
+
+
+def _cache(view: View) -> Assessment | None:
+    if view.alive or not view.cache_pending:
+        return None
+    return blocked.cache_trouble(view) or verdict(
+        State.PROGRESSING, "cache_loading", f"the model is being downloaded into cache {view.spec['cacheProfile']}"
+    )
+
+
+def _no_pods(view: View) -> Assessment | None:
+    """Fewer pods of our version than asked for, and nothing that would become one."""
+    if view.current or view.replicas == 0:
+        return None
+    if view.waited < REACTS_WITHIN or view.ending:
+        return None
+    return verdict(
+        State.DEGRADED if view.serving else State.PROGRESSING,
+        "manager_rejects",
+        f"no pod of this version was made in {view.waited.seconds} s",
+        detail=_counts(view),
+    )
+
+
+def _rollout(view: View) -> Assessment | None:
+    """Other versions and surplus pods: they pass."""
+    fresh = [p for p in view.current if pod_ready(p)]
+    if view.stale:
+        name, what = next(iter(view.stale.items()))
+        word = "old_pod_still_serves" if len(fresh) >= view.replicas else "old_version_serves"
+        return verdict(State.PROGRESSING, word, _counts(view), detail=f"{name}: {'; '.join(what)}")
+    if view.ending:
+        old = len(fresh) >= view.replicas
+        return verdict(State.PROGRESSING, "old_pod_still_serves" if old else "stopping", _counts(view))
+    if len(view.current) > view.replicas:
+        return verdict(State.PROGRESSING, "surplus_pod", _counts(view))
+    if len(view.current) < view.replicas:
+        return verdict(State.PROGRESSING, "pods_missing", _counts(view))
+    return None
+
+
+def _adapters(view: View) -> Assessment | None:
+    """Pods are right and ready, labels are not yet."""
+    if not all(pod_ready(p) for p in view.current):
+        return None
+    missing = _unlabelled(view)
+    if missing:
+        return verdict(
+            State.DEGRADED if view.waited > REACTS_WITHIN else State.PROGRESSING,
+            "adapter_not_loaded",
+            f"adapter not loaded: {'; '.join(f'{a} on {pods}' for a, pods in missing.items())}",
+            detail="KubeAI tells the cause in its manager's log alone: a download that fails, a rank above --max-lora-rank."
+            if view.waited > REACTS_WITHIN
+            else "",
+        )
+    unwanted = _unwanted(view)
+    if unwanted:
+        return verdict(State.PROGRESSING, "adapter_still_loaded", f"adapter still loaded: {', '.join(unwanted)}")
+    return None
+
+
+def _unlabelled(view: View) -> dict[str, str]:
+    """Wanted adapter to the pods that do not carry its label with the hash of its URL."""
+    found: dict[str, str] = {}
+    for name, url in adapters.wanted(view.asked).items():
+        pods = [name_of(p) for p in view.current if adapters.labels(p).get(name) != adapters.url_hash(url)]
+        if pods:
+            found[name] = ", ".join(pods)
+    return found
+
+
+def _unwanted(view: View) -> list[str]:
+    wanted = adapters.wanted(view.asked)
+    return sorted({name for p in view.current for name in adapters.labels(p) if name not in wanted})
+
+
+def _counts(view: View) -> str:
+    fresh = sum(pod_ready(p) for p in view.current)
+    parts = [f"{fresh} of {view.replicas} pods of this version are ready"]
+    if len(view.current) > fresh:
+        parts.append(f"{len(view.current) - fresh} start")
+    if view.stale:
+        parts.append(f"{len(view.stale)} of another version serve")
+    if view.ending:
+        parts.append(f"{len(view.ending)} are ending")
+    return ", ".join(parts)
+
+
+def _impossible(view: View) -> Assessment | None:
+    """What no wait can mend: the Model itself asks for what cannot be."""
+    found = blocked.bad_adapter_names(view) or blocked.unknown_profile(view)
+    if found is None:
+        return None
+    word, summary = found
+    return verdict(trouble_state(fatal=True, serving=view.serving), word, summary)
+
+
+RULES: Sequence[Callable[[View], Assessment | None]] = (
+    _absent,
+    _deleted,
+    _not_ours,
+    _impossible,
+    _unseen,
+    _zero,
+    _proven,
+    _cache,
+    blocked.pod_trouble,
+    blocked.no_room,
+    blocked.manager_down,
+    _no_pods,
+    blocked.files_not_rolled,
+    _rollout,
+    _adapters,
+)

@@ -1,0 +1,175 @@
+"""What stands in a Model's way, each as a question to one look: names, profiles, the manager, the cache, pods, quota, files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from decimal import Decimal
+
+from airflow_provider_llmserve.readiness.events import event_text, events_about
+from airflow_provider_llmserve.readiness.fields import items, labels_of, mapping, moment, name_of, text
+from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, worst
+from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
+from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
+from airflow_provider_llmserve.runtimes.kubeai import adapters
+from airflow_provider_llmserve.runtimes.kubeai.config import quantity, split_profile
+from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
+
+_SYSTEMS = {"VLLM": "vllm", "OLlama": "ollama", "Infinity": "infinity"}
+
+
+def bad_adapter_names(view: View) -> tuple[str, str] | None:
+    """Names that the CRD accepts and KubeAI never gets to work: duplicates, and those that make no label key."""
+    names = [text(a, "name") for a in items(view.asked, "adapters")]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        return "duplicate_adapter_names", f"two adapters are named {twice[0]}; KubeAI loads them in turn, for ever"
+    dashed = [name for name in names if name.startswith("-") or name.endswith("-")]
+    if dashed:
+        return (
+            "adapter_name_invalid",
+            f"adapter {dashed[0]} begins or ends with a dash: {adapters.LABEL_PREFIX}{dashed[0]} is no label",
+        )
+    return None
+
+
+def unknown_profile(view: View) -> tuple[str, str] | None:
+    """A profile that the manager's configuration lacks. It says so in its log alone."""
+    if view.config is None:
+        return None
+    name, _ = split_profile(text(view.asked, "resourceProfile"))
+    if name not in view.config.resource_profiles:
+        known = ", ".join(sorted(view.config.resource_profiles))
+        return "unknown_resource_profile", f"KubeAI knows no resource profile {name!r}; it has {known}"
+    cache = text(view.asked, "cacheProfile")
+    if cache and cache not in view.config.cache_profiles:
+        known = ", ".join(sorted(view.config.cache_profiles)) or "none"
+        return "unknown_cache_profile", f"KubeAI knows no cache profile {cache!r}; it has {known}"
+    return None
+
+
+def manager_down(view: View) -> Assessment | None:
+    """The manager's lease ran out, so nothing acts on the Model. A restarted manager first waits for the old lease to run out."""
+    silent = view.manager_silent_for
+    if silent is None:
+        return None
+    return verdict(
+        State.UNMANAGED,
+        "manager_not_running",
+        f"KubeAI's manager does not act: its lease ran out {silent.total_seconds():.0f} s ago",
+        detail="The version before ours serves." if view.stale and view.serving else "",
+        evidence=[evidence(view.lease, "spec.renewTime", text(view.lease, "spec", "renewTime"))],
+    )
+
+
+def cache_trouble(view: View) -> Assessment | None:
+    """Why the model does not get into its cache: the volume claim, or the Job that downloads it."""
+    claim = view.observed.get("PersistentVolumeClaim", f"shared-model-cache-{text(view.spec, 'cacheProfile')}")
+    if claim is not None and text(claim, "status", "phase") == "Pending":
+        failures = events_about(view.observed, claim, "ProvisioningFailed", "FailedBinding")
+        if failures:
+            return verdict(
+                trouble_state(fatal=False, serving=view.serving),
+                "cache_volume_pending",
+                f"the cache's volume claim {name_of(claim)} is not bound",
+                detail=event_text(failures[0]),
+                evidence=[evidence(claim, "status.phase", "Pending")],
+            )
+    trouble = job_trouble(view, f"load-cache-{view.name}")
+    return None if trouble is None else _told(view, replace(trouble, reason="cache_load_failed"), cause=trouble.reason)
+
+
+def job_trouble(view: View, job_name: str) -> PodTrouble | None:
+    """Why a Job of KubeAI's does not finish: its pods' trouble, or its back-off limit (then its pods are gone)."""
+    pods = [p for p in view.observed.of("Pod") if labels_of(p).get("job-name") == job_name]
+    trouble = worst(diagnose_pod(p, view.observed, view.now, system="kubeai-loader") for p in pods)
+    if trouble is not None:
+        return trouble
+    job = view.observed.get("Job", job_name)
+    for condition in items(job, "status", "conditions"):
+        if condition.get("type") in ("Failed", "FailureTarget") and condition.get("status") == "True":
+            words = text(condition, "message")
+            since = moment(condition, "lastTransitionTime")
+            seen = (Evidence(f"Job {job_name}", f"conditions[{condition.get('type')}]", text(condition, "reason")),)
+            return PodTrouble(
+                job_name, "cache_load_failed", f"Job {job_name} failed", words, evidence=seen, since=since, fatal=True
+            )
+    return None
+
+
+def pod_trouble(view: View) -> Assessment | None:
+    """The worst of what stands in the way of pods of our version, of dead ones, and of those whose node was lost.
+
+    KubeAI counts a dead pod as a replica and makes no other, so a dead pod of our version stays until somebody deletes it.
+    """
+    system = _SYSTEMS.get(text(view.spec, "engine"), "")
+    troubles = [diagnose_pod(p, view.observed, view.now, system=system) for p in (*view.current, *view.ending)]
+    for pod in view.dead:
+        found = diagnose_pod(pod, view.observed, view.now, system=system)
+        if found is not None:
+            remedy = f"KubeAI makes no other pod in its place: kubectl delete pod {name_of(pod)}. {found.advice or ''}".strip()
+            troubles.append(replace(found, fatal=not view.differences(pod), advice=remedy))
+    found = worst(troubles, pods=max(view.replicas, 1))
+    return None if found is None else _told(view, found)
+
+
+def no_room(view: View) -> Assessment | None:
+    """The namespace's quota leaves no room for one more pod: the API server refuses it, and only the manager's log says so."""
+    if view.config is None or len(view.current) >= view.replicas:
+        return None
+    wants = {f"requests.{key}": amount for key, amount in view.config.requests(text(view.asked, "resourceProfile")).items()}
+    wants |= {"pods": Decimal(1)}
+    wants |= {key: wants[f"requests.{key}"] for key in ("cpu", "memory") if f"requests.{key}" in wants}
+    for quota in view.observed.of("ResourceQuota"):
+        hard, used = mapping(quota, "status", "hard"), mapping(quota, "status", "used")
+        for key, amount in wants.items():
+            limit, taken = quantity(hard.get(key)), quantity(used.get(key, 0))
+            if limit is not None and taken is not None and taken + amount > limit:
+                return verdict(
+                    trouble_state(fatal=False, serving=view.serving),
+                    "quota_exceeded",
+                    f"quota {name_of(quota)} leaves no room: {key} {hard.get(key)}, used {used.get(key, 0)}, one pod needs {amount:f}",
+                    evidence=[evidence(quota, f"status.hard[{key}]", hard.get(key))],
+                )
+    return None
+
+
+def files_not_rolled(view: View) -> Assessment | None:
+    """Files whose content changed since the pods were made: they are mounted by subPath, which never shows new content.
+
+    A Model that this package rendered rolls its pods out instead (see ``render.FILES_DIGEST``).
+    """
+    if not view.before or items(view.before, "files") == items(view.asked, "files") or not view.current:
+        return None
+    old = [p for p in view.current if (made := moment(p, "metadata", "creationTimestamp")) is None or made < view.second_asked]
+    if not old:
+        return None
+    return verdict(
+        trouble_state(fatal=True, serving=view.serving),
+        "files_not_rolled",
+        f"{len(old)} pods still have the files of before; KubeAI does not roll out a change of content",
+        evidence=[evidence(p, "metadata.creationTimestamp", text(p, "metadata", "creationTimestamp")) for p in old],
+    )
+
+
+def _told(view: View, trouble: PodTrouble, cause: str = "") -> Assessment:
+    advice = trouble.advice
+    if (
+        trouble.reason == "unschedulable_gpu"
+        and view.stale
+        and view.serving
+        and view.config is not None
+        and view.config.surge > 0
+    ):
+        advice = (
+            "Free a GPU, or have modelRollouts.surge set to 0 in KubeAI's configuration: the new pod waits for the old one's GPU."
+        )
+    return verdict(
+        trouble_state(fatal=trouble.fatal, serving=view.serving),
+        trouble.reason,
+        trouble.summary + (f" ({cause})" if cause and cause != trouble.reason else ""),
+        detail=trouble.detail,
+        advice=advice,
+        evidence=trouble.evidence,
+        fatal=trouble.fatal,
+    )

@@ -1,0 +1,85 @@
+"""KubeAI's own configuration, as far as its ConfigMap can be read.
+
+The chart writes it to the ConfigMap ``kubeai-config``, key ``system.yaml`` (``charts/kubeai/templates/configmap.yaml``). It is the
+only place where a profile that does not exist can be seen: the manager says so in its log alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+NAME = "kubeai-config"
+KEY = "system.yaml"
+
+
+@dataclass(frozen=True)
+class SystemConfig:
+    """What of the configuration decides about a Model. Keys are as in ``internal/config/system.go``."""
+
+    resource_profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cache_profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    engines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    proxy_mode: str = "internal"
+    surge: int = 0
+
+    def requests(self, resource_profile: str) -> dict[str, Decimal]:
+        """What one pod of ``<profile>:<n>`` requests, in base units; empty where the profile is not known."""
+        name, count = split_profile(resource_profile)
+        rows = _mapping(self.resource_profiles.get(name, {}).get("requests"))
+        wanted = {key: quantity(value) for key, value in rows.items()}
+        return {key: value * count for key, value in wanted.items() if value is not None}
+
+
+def split_profile(resource_profile: str) -> tuple[str, int]:
+    """``gpu:2`` as its name and its multiple (1 where that is no number)."""
+    name, _, count = resource_profile.rpartition(":")
+    return (name, int(count)) if name and count.isdecimal() else (resource_profile, 1)
+
+
+def of(config_map: Mapping[str, Any] | None) -> SystemConfig | None:
+    """The configuration in a ConfigMap, or None where it holds none that can be read."""
+    text = _mapping((config_map or {}).get("data")).get(KEY)
+    return _parse(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=8)
+def _parse(text: str) -> SystemConfig | None:
+    import yaml
+
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+    if not isinstance(raw, dict):
+        return None
+    surge = _mapping(raw.get("modelRollouts")).get("surge")
+    return SystemConfig(
+        resource_profiles={str(k): _mapping(v) for k, v in _mapping(raw.get("resourceProfiles")).items()},
+        cache_profiles={str(k): _mapping(v) for k, v in _mapping(raw.get("cacheProfiles")).items()},
+        engines={str(k): _mapping(v) for k, v in _mapping(raw.get("modelServers")).items()},
+        proxy_mode=str(_mapping(raw.get("proxy")).get("mode") or "internal"),
+        surge=surge if isinstance(surge, int) else 0,
+    )
+
+
+_SUFFIX = {"m": Decimal("0.001"), "": Decimal(1)}
+_SUFFIX |= {letter: Decimal(1000) ** n for n, letter in enumerate("kMGTPE", 1)}
+_SUFFIX |= {letter + "i": Decimal(1024) ** n for n, letter in enumerate("KMGTPE", 1)}
+
+
+def quantity(value: Any) -> Decimal | None:
+    """A Kubernetes quantity (``500m``, ``2Gi``, ``1``) in base units, None where it is none."""
+    text = str(value).strip()
+    digits = text.rstrip("kKMGTPEim")
+    try:
+        return Decimal(digits) * _SUFFIX[text[len(digits) :]]
+    except (InvalidOperation, KeyError):
+        return None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,80 @@
+"""What can be known before the first write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_llmserve.readiness.fields import at, items, mapping
+from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, CRD, LEASE, MODEL, SECRET, Facts, Lookup
+from airflow_provider_llmserve.runtimes.kubeai import config, view
+from airflow_provider_llmserve.settings import Settings
+from airflow_provider_llmserve.specs import KubeAIText, ServeSpec
+
+_CRD = Lookup(CRD, f"{MODEL.plural}.{MODEL.group}")
+_CONFIG = Lookup(CONFIG_MAP, config.NAME)
+_LEASE = Lookup(LEASE, view.MANAGER_LEASE)
+
+
+def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> Sequence[Lookup]:
+    """The CRD, the manager's configuration and lease, and the Secrets that the spec names."""
+    assert isinstance(spec, KubeAIText)
+    return (_CRD, _CONFIG, _LEASE, *(Lookup(SECRET, s) for s in spec.secrets))
+
+
+def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
+    """Everything that would make this deployment fail, each with its remedy. A lookup that was refused says nothing."""
+    assert isinstance(spec, KubeAIText)
+    known = facts.objects
+    return [
+        *_crd(spec, known),
+        *_manager(spec, settings, known),
+        *(
+            f"secrets: Secret {s} does not exist in namespace {settings.namespace}; create it, or leave it out"
+            for s in spec.secrets
+            if _absent(known, Lookup(SECRET, s))
+        ),
+    ]
+
+
+def _absent(known: Mapping[Lookup, Any], lookup: Lookup) -> bool:
+    return lookup in known and known[lookup] is None
+
+
+def _crd(spec: KubeAIText, known: Mapping[Lookup, Any]) -> Iterator[str]:
+    """Allowed values are read from the cluster's own schema, so that a newer KubeAI's pass and an older one's are named."""
+    if _absent(known, _CRD):
+        yield "KubeAI is not installed: CustomResourceDefinition models.kubeai.org does not exist; install the chart kubeai/kubeai"
+        return
+    served = [v for v in items(known.get(_CRD), "spec", "versions") if v.get("name") == MODEL.version]
+    if known.get(_CRD) is not None and not served:
+        yield f"the cluster's KubeAI does not serve {MODEL.api_version}; update KubeAI"
+    properties = mapping(served[0] if served else None, "schema", "openAPIV3Schema", "properties", "spec", "properties")
+    engines = at(properties, "engine", "enum")
+    if isinstance(engines, list) and str(spec.engine) not in engines:
+        yield f"engine: the cluster's KubeAI has no engine {spec.engine}; it has {', '.join(map(str, engines))}"
+    features = at(properties, "features", "items", "enum")
+    for feature in spec.features:
+        if isinstance(features, list) and str(feature) not in features:
+            yield f"features: the cluster's KubeAI has no feature {feature}; it has {', '.join(map(str, features))}"
+
+
+def _manager(spec: KubeAIText, settings: Settings, known: Mapping[Lookup, Any]) -> Iterator[str]:
+    if _absent(known, _CONFIG) and _absent(known, _LEASE):
+        yield (
+            f"KubeAI's manager does not run in namespace {settings.namespace} (neither its ConfigMap {config.NAME} nor its Lease "
+            f"{view.MANAGER_LEASE} is there), and it watches only its own; set the connection's namespace to KubeAI's"
+        )
+        return
+    system = config.of(known.get(_CONFIG))
+    if system is None:
+        return
+    if spec.profile not in system.resource_profiles:
+        yield f"profile: KubeAI knows no resource profile {spec.profile!r}; it has {', '.join(sorted(system.resource_profiles))}"
+    if spec.cache_profile and spec.cache_profile not in system.cache_profiles:
+        has = ", ".join(sorted(system.cache_profiles)) or "none"
+        yield f"cache_profile: KubeAI knows no cache profile {spec.cache_profile!r}; it has {has}"
+    if str(spec.engine) not in system.engines and system.engines:
+        yield f"engine: KubeAI's configuration has no images for {spec.engine}; it has {', '.join(sorted(system.engines))}"
+    if system.proxy_mode == "external" and settings.gateway_url is None:
+        yield "KubeAI runs with proxy.mode external, without its gateway; set the connection's gateway_url to the gateway in its place"

@@ -1,0 +1,126 @@
+"""Does a pod run the spec that was asked for?
+
+The manager's hash of a pod cannot be computed outside it, and neither generation nor status says which spec a pod was made from.
+The pod itself does: what KubeAI puts into the container ``server`` is compared with what was asked for
+(``internal/modelcontroller/engine_*.go``, v0.22.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_provider_llmserve.readiness.fields import at, items, mapping, name_of, text, uid_of
+from airflow_provider_llmserve.readiness.observed import Object
+from airflow_provider_llmserve.runtimes.kubeai.config import SystemConfig, quantity
+
+SERVER = "server"
+
+
+def server_container(pod: Object) -> Mapping[str, Any]:
+    """The container that serves, empty where the pod has none of that name."""
+    return next((c for c in items(pod, "spec", "containers") if c.get("name") == SERVER), {})
+
+
+def differences(pod: Object, model: Object, before: Mapping[str, Any], config: SystemConfig | None) -> list[str]:
+    """What of ``model``'s spec the pod does not run, in words; empty where it runs all of it.
+
+    ``before`` is the spec that stood there earlier (empty: none). What a pod has in excess counts only where the earlier spec had
+    it too: KubeAI's own additions and the JSON patches of its configuration are none of our business.
+    """
+    spec: Mapping[str, Any] = mapping(model, "spec")
+    container = server_container(pod)
+    return [
+        *_image(container, spec),
+        *_arguments(container, spec, before),
+        *_environment(container, spec, before),
+        *_source(container, spec, model),
+        *_placement(pod, container, spec, config),
+        *_mounts(container, spec),
+    ]
+
+
+def _image(container: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[str]:
+    if spec.get("image") and container.get("image") != spec["image"]:
+        yield f"image {container.get('image')} instead of {spec['image']}"
+
+
+def _arguments(container: Mapping[str, Any], spec: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    has = _texts(container, "args")
+    wants = _texts(spec, "args")
+    start = next((i for i in range(len(has) - len(wants) + 1) if has[i : i + len(wants)] == wants), None)
+    if start is None:
+        yield f"arguments {has} without {wants}"
+        return
+    surplus = has[:start] + has[start + len(wants) :]
+    stale = [a for a in surplus if a in _texts(before, "args")]
+    if stale:
+        yield f"arguments of an earlier version: {stale}"
+    if str(spec.get("engine")) == "VLLM" and ("--enable-lora" in surplus) != bool(spec.get("adapters")):
+        yield "adapters are enabled" if not spec.get("adapters") else "adapters are not enabled"
+
+
+def _environment(container: Mapping[str, Any], spec: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    has = {e.get("name"): e.get("value", "") for e in items(container, "env") if "valueFrom" not in e}
+    wants, had = mapping(spec, "env"), mapping(before, "env")
+    for key in sorted(wants):
+        if has.get(key) != wants[key]:
+            yield f"environment variable {key} differs"  # never its value: it may be a secret
+    for key in sorted(had):
+        if key not in wants and has.get(key) == had[key]:
+            yield f"environment variable {key} of an earlier version"
+    sources = items(container, "envFrom")
+    for source in items(spec, "envFrom"):
+        if not any(_contains(s, source) for s in sources):
+            yield f"environment from {source} is missing"
+    for source in items(before, "envFrom"):
+        if source not in items(spec, "envFrom") and any(_contains(s, source) for s in sources):
+            yield f"environment from {source} of an earlier version"
+
+
+def _source(container: Mapping[str, Any], spec: Mapping[str, Any], model: Object) -> Iterator[str]:
+    """The weights: vLLM's ``--model``, Infinity's variable, Ollama's startup probe."""
+    scheme, _, rest = text(spec, "url").partition("://")
+    ref = rest.partition("?")[0]
+    engine = spec.get("engine")
+    cached = f"/models/{name_of(model)}-{uid_of(model)}" if spec.get("cacheProfile") else ""
+    if engine == "VLLM":
+        wants = cached or {"s3": spec.get("url"), "pvc": "/model"}.get(scheme, ref)
+        if f"--model={wants}" not in _texts(container, "args"):
+            yield f"another model than {wants}"
+    elif engine == "Infinity":
+        has = next((e.get("value") for e in items(container, "env") if e.get("name") == "INFINITY_MODEL_ID"), None)
+        if has != (cached or ref):
+            yield f"model {has} instead of {cached or ref}"
+    elif engine == "OLlama" and scheme == "ollama":
+        command = _texts(mapping(container, "startupProbe", "exec"), "command")
+        if ref not in " ".join(command).split():
+            yield f"another model than {ref}"
+
+
+def _placement(pod: Object, container: Mapping[str, Any], spec: Mapping[str, Any], config: SystemConfig | None) -> Iterator[str]:
+    if spec.get("priorityClassName") and spec["priorityClassName"] != at(pod, "spec", "priorityClassName"):
+        yield f"priority class is not {spec['priorityClassName']}"
+    wants = config.requests(text(spec, "resourceProfile")) if config else {}
+    has = mapping(container, "resources", "requests")
+    for key, amount in wants.items():
+        if quantity(has.get(key)) != amount:
+            yield f"requests {has.get(key)} of {key}, {spec['resourceProfile']} is {amount}"
+
+
+def _mounts(container: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[str]:
+    has = {m.get("mountPath") for m in items(container, "volumeMounts") if m.get("name") == "model-files"}
+    wants = {f.get("path") for f in items(spec, "files")}
+    if has != wants:
+        yield f"files {sorted(map(str, has))} instead of {sorted(map(str, wants))}"
+
+
+def _texts(value: Any, key: str) -> list[str]:
+    found = at(value, key)
+    return [str(a) for a in found] if isinstance(found, list) else []
+
+
+def _contains(has: Any, wants: Any) -> bool:
+    if isinstance(wants, Mapping):
+        return isinstance(has, Mapping) and all(_contains(has.get(k), v) for k, v in wants.items())
+    return bool(has == wants)

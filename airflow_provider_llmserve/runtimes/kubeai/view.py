@@ -1,0 +1,189 @@
+"""One look at a Model and its pods, with the questions that the rules ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from airflow_provider_llmserve.readiness.fields import (
+    items,
+    labels_of,
+    mapping,
+    moment,
+    name_of,
+    number,
+    terminating,
+    text,
+    uid_of,
+)
+from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
+from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
+from airflow_provider_llmserve.readiness.state import Evidence
+from airflow_provider_llmserve.runtimes.kubeai import config, template
+
+MANAGER_LEASE = "cc6bca10.substratus.ai"
+"""Leader election of the controller (``internal/manager/run.go``); the autoscaler has one of its own."""
+FEATURE_LABEL = "features.kubeai.org/"
+
+
+@dataclass(frozen=True)
+class View:
+    """What was asked for, what was seen, and when."""
+
+    expected: Expected
+    observed: Observed
+    now: datetime
+
+    @cached_property
+    def name(self) -> str:
+        return text(self.expected.manifest, "metadata", "name")
+
+    @cached_property
+    def namespace(self) -> str:
+        return text(self.expected.manifest, "metadata", "namespace")
+
+    @cached_property
+    def asked(self) -> Mapping[str, Any]:
+        """The spec as we applied it."""
+        return mapping(self.expected.manifest, "spec")
+
+    @cached_property
+    def before(self) -> Mapping[str, Any]:
+        """The spec that stood there before ours; empty where there was none, or none is known."""
+        return mapping(self.expected.before, "spec")
+
+    @cached_property
+    def model(self) -> Object | None:
+        return self.observed.get("Model", self.name)
+
+    @cached_property
+    def spec(self) -> Mapping[str, Any]:
+        """The live spec."""
+        return mapping(self.model, "spec")
+
+    @cached_property
+    def uid(self) -> str:
+        return uid_of(self.model or {}) or self.expected.uid
+
+    @cached_property
+    def config(self) -> config.SystemConfig | None:
+        return config.of(self.observed.get("ConfigMap", config.NAME))
+
+    @cached_property
+    def replicas(self) -> int:
+        """How many pods the Model asks for now: the autoscaler's number, or ours."""
+        return number(self.spec, "replicas")
+
+    @cached_property
+    def waited(self) -> timedelta:
+        """Since we asked."""
+        return self.now - self.expected.asked_at
+
+    @cached_property
+    def second_asked(self) -> datetime:
+        """When we asked, cut to the second like the API server's own times."""
+        return self.expected.asked_at.replace(microsecond=0)
+
+    # Pods
+
+    @cached_property
+    def pods(self) -> list[Object]:
+        """Pods that the Model controls. Others that carry its label are KubeAI's trouble, not part of what serves."""
+        return [p for p in self.observed.of("Pod") if self._controls(p)]
+
+    @cached_property
+    def alive(self) -> list[Object]:
+        """Neither ended nor told to end."""
+        return [p for p in self.pods if not pod_ended(p) and not terminating(p)]
+
+    @cached_property
+    def ending(self) -> list[Object]:
+        """Told to end and still there; they may still answer and still hold their GPUs."""
+        return [p for p in self.pods if terminating(p)]
+
+    @cached_property
+    def dead(self) -> list[Object]:
+        """Ended (evicted, failed) and not removed: KubeAI counts such a pod as a replica and makes no other."""
+        return [p for p in self.pods if pod_ended(p) and not terminating(p)]
+
+    @cached_property
+    def stale(self) -> dict[str, list[str]]:
+        """Living pods of another version: their name, and what they do not run of our spec."""
+        found = {name_of(p): self.differences(p) for p in self.alive}
+        return {name: what for name, what in found.items() if what}
+
+    @cached_property
+    def current(self) -> list[Object]:
+        """Living pods of our version."""
+        return [p for p in self.alive if name_of(p) not in self.stale]
+
+    @cached_property
+    def serving(self) -> bool:
+        """Some pod, of whatever version, is ready and not told to end."""
+        return any(pod_ready(p) for p in self.alive)
+
+    def differences(self, pod: Object) -> list[str]:
+        """What the pod does not run of the live spec, in words."""
+        return template.differences(pod, self.model or {}, self.before, self.config)
+
+    def _controls(self, pod: Object) -> bool:
+        owners = (o for o in items(pod, "metadata", "ownerReferences") if (o.get("kind"), o.get("name")) == ("Model", self.name))
+        return any(not self.uid or o.get("uid") == self.uid for o in owners)
+
+    # The manager
+
+    @cached_property
+    def seen_by_manager(self) -> bool:
+        """The manager has written to this Model: its feature labels, a status, a number of replicas within the bounds."""
+        labels = labels_of(self.model or {})
+        features = self.spec.get("features")
+        marked = all(f"{FEATURE_LABEL}{f}" in labels for f in (features if isinstance(features, list) else ()))
+        return marked and bool(mapping(self.model, "status", "replicas")) and self._within_bounds
+
+    @cached_property
+    def _within_bounds(self) -> bool:
+        if self.spec.get("autoscalingDisabled"):
+            return True
+        least, most = number(self.spec, "minReplicas"), self.spec.get("maxReplicas")
+        return "replicas" in self.spec and least <= self.replicas and (not isinstance(most, int) or self.replicas <= most)
+
+    @cached_property
+    def cache_pending(self) -> bool:
+        """A cache is asked for and the manager did not say yet that the model is in it."""
+        return bool(self.spec.get("cacheProfile")) and mapping(self.model, "status", "cache").get("loaded") is not True
+
+    @cached_property
+    def lease(self) -> Object | None:
+        leases = (o for o in self.observed.of("Lease") if name_of(o) == MANAGER_LEASE)
+        return next((o for o in leases if not self.namespace or text(o, "metadata", "namespace") == self.namespace), None)
+
+    @cached_property
+    def manager_silent_for(self) -> timedelta | None:
+        """How long ago the manager's lease ran out; None where it is valid, or nothing is known of it."""
+        renewed = moment(self.lease, "spec", "renewTime")
+        if renewed is None:
+            return None
+        silent = self.now - renewed - timedelta(seconds=number(self.lease, "spec", "leaseDurationSeconds") or 15)
+        return silent if silent > timedelta(0) else None
+
+    @cached_property
+    def no_manager_here(self) -> bool:
+        """Leases were listed, and the manager's is not in this namespace (it watches only the one it runs in)."""
+        return "Lease" in self.observed.kinds and self.lease is None
+
+
+def server_status(pod: Object) -> Mapping[str, Any]:
+    """The status of the container ``server``."""
+    return next((c for c in items(pod, "status", "containerStatuses") if c.get("name") == template.SERVER), {})
+
+
+def started_at(pod: Object) -> datetime | None:
+    """When the running server process was started."""
+    return moment(server_status(pod), "state", "running", "startedAt")
+
+
+def evidence(obj: Object | None, path: str, value: Any) -> Evidence:
+    return Evidence(f"{text(obj, 'kind') or 'Object'} {name_of(obj or {})}", path, str(value))

@@ -19,6 +19,8 @@ from airflow_provider_llmserve.owner import Owner
 if TYPE_CHECKING:
     import openai as openai_sdk
 
+    from airflow_provider_llmserve.platforms.inference.oip import OpenInferenceClient
+
 
 class _Wire(BaseModel):
     model_config = ConfigDict(
@@ -81,6 +83,8 @@ class Endpoint(_Wire):
     openai_service: OpenAIService | None = Field(default=None, alias="openai")
     oip_url: str | None = None
     """Base URL of the Open Inference Protocol (without ``/v2``), where the model speaks it."""
+    oip_model: str | None = None
+    """The model's name in that protocol; None: the deployment's own name."""
     task: str | None = None
     """The HuggingFace task of a HuggingFace-serve endpoint, as in its spec."""
 
@@ -120,7 +124,7 @@ class Endpoint(_Wire):
     def served_names(self) -> tuple[str, ...]:
         """Request names of the base and of every adapter."""
         if self.openai_service is None:
-            return (self.identity.name,)
+            return (self.oip_model or self.identity.name,)
         return (self.openai_service.model, *self.openai_service.adapter_models.values())
 
     def openai(self, *, timeout: float = 60.0, **options: Any) -> openai_sdk.OpenAI:
@@ -134,6 +138,21 @@ class Endpoint(_Wire):
         import openai
 
         return openai.AsyncOpenAI(**self._client_options(timeout, options))
+
+    def oip(self, **options: Any) -> OpenInferenceClient:
+        """A ready client of the Open Inference Protocol: predictions of a classifier, a fill-mask or an embedding model.
+
+        ``options`` are those of :class:`~airflow_provider_llmserve.platforms.inference.oip.OpenInferenceClient`
+        (``timeout``, ``retries``, ``concurrency``, ``batch_size``). Raises :class:`BadInput` where the model does not speak it.
+        """
+        # Like the openai package, the client is made here and lives elsewhere.
+        from airflow_provider_llmserve.platforms.inference.oip import OpenInferenceClient
+
+        if self.oip_url is None or self.task is None:
+            raise BadInput(
+                self.identity.name, f"does not speak the Open Inference Protocol (task {self.task}); use endpoint.openai()"
+            )
+        return OpenInferenceClient(self.oip_url, self.oip_model or self.identity.name, self.task, **options)
 
     def _client_options(self, timeout: float, options: dict[str, Any]) -> dict[str, Any]:
         # The servers check no key, but the client insists on one.

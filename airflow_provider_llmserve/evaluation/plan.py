@@ -10,11 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.errors import BadInput
+from airflow_provider_llmserve.evaluation import classes
 from airflow_provider_llmserve.evaluation.dataset import Row, cap
 from airflow_provider_llmserve.evaluation.gates import Gate, parse_gates
 from airflow_provider_llmserve.evaluation.metrics import METRICS
 
 _COMPARED = {"dataset", "asking", "n", "errors", "metrics"}
+
+
+def _usual_metrics(endpoint: Endpoint) -> tuple[str, ...]:
+    return ("accuracy", "macro_f1") if endpoint.task in classes.CLASSIFICATION_TASKS else ("exact_match",)
 
 
 class Plan(BaseModel):
@@ -27,7 +32,7 @@ class Plan(BaseModel):
     """URL of a JSON lines file, as Airflow's ObjectStoragePath takes it."""
     adapter: str | None = None
     """Which adapter to ask, by its name or its stem; None asks the base."""
-    metrics: tuple[str, ...] = ("exact_match",)
+    metrics: tuple[str, ...]
     gates: tuple[Gate, ...] = ()
     baseline: dict[str, Any] | None = None
     """Another evaluation's summary, for gates with ``min_gain``."""
@@ -39,6 +44,8 @@ class Plan(BaseModel):
     """Our column names to the data set's own."""
     api: Literal["chat", "completion"] = "chat"
     """``chat`` wraps a prompt as a user's message; ``completion`` sends it as it is, for a base model without a chat template."""
+    labels: tuple[str, ...] | None = None
+    """Names of a classifier's classes, in the order of their numbers; None: the data set expects numbers."""
     system_prompt: str | None = None
     """Put before every row's messages (chat only)."""
     max_tokens: int = Field(64, ge=1)
@@ -55,6 +62,7 @@ class Plan(BaseModel):
         """Check everything that needs no data set. Raises :class:`BadInput` with every finding at once."""
         endpoint = Endpoint.of(values.pop("endpoint"))
         gates: Sequence[Gate | Mapping[str, Any]] = values.pop("gates", ())
+        values["metrics"] = values.get("metrics") or _usual_metrics(endpoint)
         try:
             plan = cls.model_validate({"endpoint": endpoint, **values})
         except ValidationError as e:
@@ -71,29 +79,52 @@ class Plan(BaseModel):
         if plan.api == "completion" and plan.system_prompt is not None:
             raise BadInput("system_prompt", "a completion has no system message; leave it out or use api='chat'")
         plan.request_name  # noqa: B018  an adapter that is not served is refused here
+        if plan.predicts:
+            plan._check_predictions()
         return plan.model_copy(update={"gates": tuple(parse_gates(gates, plan.metrics, plan.baseline))})
 
     @property
+    def predicts(self) -> bool:
+        """Whether the endpoint is asked for predictions (the Open Inference Protocol) rather than for text."""
+        return self.endpoint.openai_service is None and self.endpoint.oip_url is not None
+
+    @property
     def request_name(self) -> str:
-        """The ``model`` of the requests."""
+        """The model's name in the requests."""
+        if self.predicts:
+            if self.adapter is not None:
+                raise BadInput(f"adapter {self.adapter!r}", "a predicting model has no adapters; KubeAI-text serves them")
+            return self.endpoint.served_names()[0]
         return self.endpoint.request_name(self.adapter)
 
     @property
     def asking(self) -> dict[str, Any]:
         """How the model is asked: two evaluations are comparable only where this is equal."""
+        if self.predicts:
+            return {"task": self.endpoint.task, "labels": None if self.labels is None else list(self.labels)}
         system = None if self.system_prompt is None else hashlib.sha256(self.system_prompt.encode()).hexdigest()
         return {"api": self.api, "temperature": 0, "max_tokens": self.max_tokens, "system_prompt_sha256": system}
 
     def check_rows(self, rows: Sequence[Row]) -> None:
-        """Raises :class:`BadInput` with every row that a metric cannot score or the API cannot carry."""
+        """Raises :class:`BadInput` with every row that a metric cannot score or the model cannot be asked."""
         findings = []
         for row in rows:
-            if self.api == "completion" and row.prompt is None:
-                findings.append(f"line {row.line}: messages need api='chat'")
             found = [finding for name in self.metrics if (finding := METRICS[name].finding(row)) is not None]
+            found += self._unaskable(row)
             findings += [f"line {row.line}: {finding}" for finding in found]
         if findings:
             raise BadInput(self.dataset, cap(findings))
+
+    def _unaskable(self, row: Row) -> list[str]:
+        if row.prompt is None and (self.predicts or self.api == "completion"):
+            return ["a prompt is wanted: messages are for api='chat' of a model that generates"]
+        return classes.findings(row, self.endpoint.task, self.labels) if self.predicts else []
+
+    def _check_predictions(self) -> None:
+        if self.endpoint.task not in classes.SCORED_TASKS:
+            raise BadInput(self.endpoint.identity.name, f"no metric fits the task {self.endpoint.task}")
+        if self.labels is not None and self.endpoint.task == "fill_mask":
+            raise BadInput("labels", "a filled mask is text and has no classes")
 
     def check_baseline(self, dataset_sha256: str) -> None:
         """Raises :class:`BadInput` where a gate compares with a baseline that was asked something else."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _ASKING = ("api", "system_prompt", "max_tokens", "concurrency", "request_timeout", "request_retries", "max_error_rate")
-_TEMPLATED = ("endpoint", "dataset", "adapter", "metrics", "gates", "baseline", "results", "columns", "system_prompt")
+_TEMPLATED = ("endpoint", "dataset", "adapter", "metrics", "gates", "baseline", "results", "columns", "labels", "system_prompt")
 
 
 class EvaluateOperator(BaseOperator):
@@ -27,12 +27,14 @@ class EvaluateOperator(BaseOperator):
     :param dataset: URL of a JSON lines file for Airflow's ObjectStoragePath; a row is ``{"prompt": …, "expected": …}`` or
         ``{"messages": […], "expected": …}``. (templated)
     :param adapter: which adapter to ask, by its name or its stem before the digest; None asks the base. (templated)
-    :param metrics: names out of ``exact_match``, ``contains``, ``regex``, ``accuracy``, ``macro_f1``. (templated)
+    :param metrics: names out of ``exact_match``, ``contains``, ``regex``, ``accuracy``, ``macro_f1``; None: exact match for text,
+        the last two for a classifier. (templated)
     :param gates: thresholds, ``{"metric": "exact_match", "min": 0.8}`` (or ``max``, or ``min_gain`` over the baseline). (templated)
     :param baseline: another evaluation's output, on the same data set and asked alike, for ``min_gain``. (templated)
     :param results: URL for the per-sample results, JSON lines; None: ``<data set>.results/<dag>/<run>/<task>.jsonl`` beside
         the data set. (templated)
     :param columns: our column names to the data set's, ``{"prompt": "question", "expected": "answer"}``. (templated)
+    :param labels: names of a classifier's classes in the order of their numbers; None: the data set expects numbers. (templated)
     :param api: ``chat`` (a prompt becomes a user's message) or ``completion`` (sent as it is).
     :param system_prompt: put before every row's messages. (templated)
     :param max_tokens: the longest answer, in tokens.
@@ -52,11 +54,12 @@ class EvaluateOperator(BaseOperator):
         endpoint: Any,
         dataset: str,
         adapter: str | None = None,
-        metrics: Sequence[str] = ("exact_match",),
+        metrics: Sequence[str] | None = None,
         gates: Sequence[Mapping[str, Any]] = (),
         baseline: Any = None,
         results: str | None = None,
         columns: Mapping[str, str] | None = None,
+        labels: Sequence[str] | None = None,
         api: Literal["chat", "completion"] = "chat",
         system_prompt: str | None = None,
         max_tokens: int = 64,
@@ -75,6 +78,7 @@ class EvaluateOperator(BaseOperator):
         self.baseline = baseline
         self.results = results
         self.columns = columns
+        self.labels = labels
         self.api = api
         self.system_prompt = system_prompt
         self.max_tokens = max_tokens

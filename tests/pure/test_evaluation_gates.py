@@ -87,7 +87,6 @@ def test_an_advisory_gate_is_told_and_fails_nothing():
         ({"gates": [{"metric": "exact_match", "min": "nan"}]}, "[0] min: "),
         ({"gates": ["exact_match>=0.8"]}, "[0] Input should be"),
         ({"metrics": ["bleu"]}, "unknown metric 'bleu'; there are exact_match, contains"),
-        ({"metrics": []}, "name one of exact_match"),
         ({"baseline": {"metrics": {}}}, "has no asking, dataset, errors, n"),
         ({"adapter": "other"}, "no such adapter on support; served adapters: tuned-3f9a2c1d"),
         ({"concurrency": 0}, "concurrency: "),

@@ -12,7 +12,7 @@ from airflow_provider_llmserve.errors import GateFailed
 from airflow_provider_llmserve.evaluation.dataset import Row, parse
 from airflow_provider_llmserve.evaluation.plan import Plan
 from airflow_provider_llmserve.evaluation.summary import Answer, account, result_lines, summarise
-from airflow_provider_llmserve.platforms.inference import chat, storage
+from airflow_provider_llmserve.platforms.inference import chat, predict, storage
 from airflow_provider_llmserve.platforms.inference.gather import ask_all
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,11 @@ def evaluate(plan: Plan, *, results: str) -> dict[str, Any]:
 
 
 async def _ask(plan: Plan, rows: Sequence[Row]) -> list[Answer]:
+    if plan.predicts:
+        async with plan.endpoint.oip(
+            timeout=plan.request_timeout, retries=plan.request_retries, concurrency=plan.concurrency
+        ) as oip:
+            return await ask_all(rows, lambda row: predict.ask(oip, plan, row), concurrency=plan.concurrency)
     # The client's library logs a line a request; Airflow silences its older sibling (httpx) just so.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     async with plan.endpoint.async_openai(timeout=plan.request_timeout, max_retries=plan.request_retries) as client:

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.owner import digest
@@ -49,6 +50,14 @@ class Spec(BaseModel):
     def rules(self) -> Iterator[str]:
         """Findings that concern more than one field; asked once every field by itself is in order."""
         return iter(())
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        properties = schema.get("properties", {})
+        for other, field in cls.other_spellings.items():
+            properties[other] = {**properties[field], "description": f"Another spelling of {field}.", "deprecated": True}
+        return schema
 
     @model_validator(mode="before")
     @classmethod

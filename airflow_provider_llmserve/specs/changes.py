@@ -11,7 +11,7 @@ from airflow_provider_llmserve.specs.kubeai import Adapter, KubeAIText
 
 S = TypeVar("S", bound=ServeSpec)
 
-STOP_INSTEAD = "0 replicas: to serve nothing for a while use StopOperator, which keeps the configuration"
+_STOP_INSTEAD = "0 replicas: to serve nothing for a while use StopOperator, which keeps the configuration; KubeAI-text also goes to zero when idle, by min_replicas=0"
 
 
 def scaled(
@@ -26,7 +26,7 @@ def scaled(
     """The spec with other figures; what is not named stays.
 
     KubeAI-text: ``replicas`` pins the number (``autoscaling_disabled`` turns on, and the bounds are kept but ignored); naming
-    a bound, target or delay lets the autoscaler decide again. HuggingFace-serve as a Deployment has ``replicas`` alone; as an
+    a bound lets the autoscaler decide again, and ``min_replicas=0`` lets it go to zero when idle. HuggingFace-serve as a Deployment has ``replicas`` alone; as an
     InferenceService also ``min_replicas``, ``max_replicas`` and ``target_requests`` (its ``scale_target``), and ``replicas``
     takes the place of both bounds.
 
@@ -51,7 +51,7 @@ def scaled(
             "name at least one figure: replicas, min_replicas, max_replicas, target_requests, scale_down_delay_seconds"
         )
     if replicas == 0:
-        findings.append(STOP_INSTEAD)
+        findings.append(_STOP_INSTEAD)
     if "replicas" in named and len(named) > 1:
         findings.append(f"replicas is a fixed number; it cannot go with {', '.join(n for n in named if n != 'replicas')}")
     if isinstance(spec, HuggingFaceServe):
@@ -69,22 +69,25 @@ def scaled(
 
 
 def _scaling(spec: ServeSpec, named: dict[str, int]) -> dict[str, Any]:
-    if isinstance(spec, KubeAIText):
-        scaling = spec.to_json().get("scaling", {})
-        return {"scaling": {**scaling, **named, "autoscaling_disabled": "replicas" in named}}
-    if "target_requests" in named:
-        named["scale_target"] = named.pop("target_requests")
+    if isinstance(spec, HuggingFaceServe):
+        return _bounds(spec, named)
+    scaling = {**spec.to_json().get("scaling", {}), **named}
     if "replicas" in named:
-        return {**named, "min_replicas": None, "max_replicas": None} if _has_bounds(spec) else named
-    if isinstance(spec, HuggingFaceServe) and spec.replicas != 1:
-        # A fixed number stood for both bounds; the one that is not named keeps it.
-        return {"min_replicas": spec.replicas, "max_replicas": spec.replicas, **named, "replicas": None}
-    return dict(named)
+        scaling["autoscaling_disabled"] = True
+    elif named.keys() & {"min_replicas", "max_replicas"}:
+        scaling["autoscaling_disabled"] = False
+    return {"scaling": scaling}
 
 
-def _has_bounds(spec: ServeSpec) -> bool:
-    """Whether an InferenceService's bounds are given."""
-    return isinstance(spec, HuggingFaceServe) and (spec.min_replicas, spec.max_replicas) != (None, None)
+def _bounds(spec: HuggingFaceServe, named: dict[str, int]) -> dict[str, Any]:
+    changes: dict[str, Any] = {"scale_target" if k == "target_requests" else k: v for k, v in named.items()}
+    if "replicas" in named:
+        return changes | {"min_replicas": None, "max_replicas": None}
+    if spec.replicas != 1 and named.keys() & {"min_replicas", "max_replicas"}:
+        # A fixed number stood for both bounds; a bound that is not named keeps it as far as the other one allows.
+        low = named.get("min_replicas", min(spec.replicas, named.get("max_replicas", spec.replicas)))
+        changes |= {"replicas": None, "min_replicas": low, "max_replicas": named.get("max_replicas", max(spec.replicas, low))}
+    return changes
 
 
 def with_adapter(spec: S, adapter: Adapter) -> S:

@@ -9,20 +9,23 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from airflow_provider_llmserve.specs.base import ServeSpec, slug
 from airflow_provider_llmserve.specs.pod import Env, Resources, Volume, env_list
 from airflow_provider_llmserve.specs.values import (
     ObjectName,
+    Place,
     Secrets,
     ServiceName,
     Text,
-    Url,
     Whole,
     WholeOrZero,
+    Word,
     any_case,
     count_from_one,
+    list_or_mapping,
+    no_bool,
 )
 
 Task = Literal[
@@ -65,13 +68,13 @@ class HuggingFaceServe(ServeSpec):
         "scaling": "give replicas, or min_replicas and max_replicas with runtime: inferenceservice",
     }
 
-    path: Url
+    path: Place
     """Where the model is: ``hf://org/model``, with ``:revision`` if need be, which the server downloads itself; or a folder in
-    ``s3://``, ``gs://``, ``https://`` …, which is fetched before it starts. ``huggingface://`` is stored as ``hf://``.
+    ``s3://``, ``gs://``, ``https://`` …, which is fetched before it starts; or an absolute path, a folder in one of ``volumes``. ``huggingface://`` is stored as ``hf://``.
     Flags ``--model_id`` and ``--model_revision``, or ``--model_dir``."""
     model_name: str = "model"
     """Name of the model in requests: letters, digits, ``_``, ``-`` and dots. Flag ``--model_name``."""
-    image: str | None = None
+    image: Word | None = None
     """Container image of the server, mirrors allowed; the platform's default where absent. Container ``image``."""
     huggingface_task: Annotated[Task, any_case(Task)] | None = None
     """What the model does: ``sequence_classification``, ``token_classification``, ``fill_mask``, ``text_generation``,
@@ -82,7 +85,7 @@ class HuggingFaceServe(ServeSpec):
     """Number format of the weights: ``AUTO``, ``FLOAT32``, ``FLOAT16``, ``BFLOAT16``, ``FLOAT`` or ``HALF``. Flag ``--dtype``."""
     max_length: Whole | None = None
     """Longest sequence, prompt and answer together, in tokens. Flag ``--max_model_len`` (``--max_length`` in old images)."""
-    tokenizer_revision: str | None = None
+    tokenizer_revision: Word | None = None
     """Revision of the tokenizer. Flag ``--tokenizer_revision``."""
     disable_lower_case: bool | None = None
     """Do not lower-case text before tokenising. Switch ``--disable_lower_case``."""
@@ -90,7 +93,7 @@ class HuggingFaceServe(ServeSpec):
     """Do not add special tokens when encoding. Switch ``--disable_special_tokens``."""
     trust_remote_code: bool = False
     """Run code that comes with the model. Off unless asked for (DigitalHub turns it on). Switch ``--trust_remote_code``."""
-    tensor_input_names: tuple[str, ...] = ()
+    tensor_input_names: tuple[Word, ...] = ()
     """Names of the tensors that the model takes. Flag ``--tensor_input_names``."""
     return_token_type_ids: bool | None = None
     """Return token type ids. Switch ``--return_token_type_ids``."""
@@ -112,12 +115,12 @@ class HuggingFaceServe(ServeSpec):
     """Volumes mounted in the server's container."""
     resources: Resources = Resources()
     """Processors, memory, GPUs and disk of one replica."""
-    envs: tuple[Env, ...] = ()
+    envs: Annotated[tuple[Env, ...], Field(json_schema_extra=list_or_mapping)] = ()
     """Environment variables: a list of ``{name, value}``, or a mapping; also spelt ``env``. Not for secrets.
     Container ``env``."""
     secrets: Secrets = ()
     """Names of Kubernetes Secrets whose keys become environment variables. Container ``envFrom``."""
-    profile: str | None = None
+    profile: Word | None = None
     """Name of an overlay that the connection holds (node selector, tolerations, resources …)."""
     node_selector: dict[str, str] = {}
     """Labels that a node must have. Pod ``spec.nodeSelector``."""
@@ -160,7 +163,7 @@ class HuggingFaceServe(ServeSpec):
     only. Annotation ``serving.kserve.io/deploymentMode``."""
     serving_runtime: ObjectName | None = None
     """Name of a ServingRuntime; KServe chooses where absent. InferenceService only. ``spec.predictor.model.runtime``."""
-    canary_traffic_percent: Annotated[WholeOrZero, Field(le=100)] | None = None
+    canary_traffic_percent: Annotated[int, Field(ge=0, le=100), BeforeValidator(no_bool)] | None = None
     """Percent of the requests that go to the new revision; Knative mode only, as Standard mode ignores it.
     ``spec.predictor.canaryTrafficPercent``."""
 

@@ -14,14 +14,17 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from airflow_provider_llmserve.specs.base import ServeSpec, Spec, slug
 from airflow_provider_llmserve.specs.values import (
+    MAX_INT32,
     MAX_INT64,
     Env,
+    Label,
     ObjectName,
     Secrets,
     Text,
     Url,
     Whole,
     WholeOrZero,
+    Word,
     any_case,
     count_from_one,
     no_bool,
@@ -30,8 +33,10 @@ from airflow_provider_llmserve.specs.values import (
 )
 
 _SPEECH = "speech to text is DigitalHub's kubeai-speech; this is kubeai-text"
-Engine = Annotated[str, open_words(("VLLM", "OLlama", "Infinity"), {"fasterwhisper": _SPEECH})]
-Feature = Annotated[str, open_words(("TextGeneration", "TextEmbedding", "Reranking"), {"speechtotext": _SPEECH})]
+ENGINES = ("VLLM", "OLlama", "Infinity")
+FEATURES = ("TextGeneration", "TextEmbedding", "Reranking")
+Engine = Annotated[str, open_words(ENGINES, {"fasterwhisper": _SPEECH}), Field(examples=list(ENGINES))]
+Feature = Annotated[str, open_words(FEATURES, {"speechtotext": _SPEECH}), Field(examples=list(FEATURES))]
 Strategy = Literal["LeastLoad", "PrefixHash"]
 
 NAME_LIMIT = 40
@@ -41,9 +46,11 @@ NAME_LIMIT = 40
 class Adapter(Spec):
     """A LoRA adapter. What ``UploadAdapterOperator`` returns is one as it is."""
 
-    name: str
-    """The adapter's name; requests use ``<model>_<name>``. At most 63 lower-case letters, digits and hyphens. A new version
-    is a new name: servers keep files and weights by name. Model ``spec.adapters[].name``."""
+    name: Label
+    """The adapter's name; requests use ``<model>_<name>``. At most 63 lower-case letters, digits and hyphens, no
+    hyphen first or last (KubeAI's own pattern allows one there; the name is then no valid label key, so v0.22.1 loads the
+    adapter again and again and never routes to it). A new version is a new name: servers keep files and weights by name.
+    Model ``spec.adapters[].name``."""
     url: Url
     """Folder of the adapter (PEFT files). KubeAI fetches ``hf://``, ``s3://``, ``gs://`` and ``oss://``; the local platform
     whatever it can read. Model ``spec.adapters[].url``."""
@@ -54,19 +61,8 @@ class Adapter(Spec):
     repository; goes nowhere."""
     rank: Whole | None = None
     """LoRA rank. Checked against ``--max-lora-rank``; goes nowhere."""
-    size: Annotated[int, BeforeValidator(no_bool), Field(ge=0)] | None = None
+    size: Annotated[int, Field(ge=0), BeforeValidator(no_bool)] | None = None
     """Bytes of the adapter's files. Kept for the record; goes nowhere."""
-
-    @field_validator("name")
-    @classmethod
-    def _routable(cls, value: str) -> str:
-        # KubeAI's own pattern, ^[a-z0-9-]+$, lets a hyphen stand first or last; such a name is no valid label key, so KubeAI
-        # loads it again and again and never routes to it (seen with v0.22.1).
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
-            raise ValueError(
-                f"{value[:80]!r} is no adapter name: at most 63 lower-case letters, digits and hyphens, no hyphen first or last"
-            )
-        return value
 
 
 class File(Spec):
@@ -88,7 +84,7 @@ class File(Spec):
 class PrefixHash(Spec):
     """How requests with the same beginning find the same replica."""
 
-    mean_load_factor: Annotated[Whole, Field(ge=100)] = 125
+    mean_load_factor: Annotated[int, Field(ge=100, le=MAX_INT32), BeforeValidator(no_bool)] = 125
     """Percent of the mean load that one replica may carry before the next one takes over; at least 100.
     Model ``spec.loadBalancing.prefixHash.meanLoadFactor``."""
     replication: Whole = 256
@@ -126,7 +122,7 @@ class Scaling(Spec):
     target_requests: Whole = 100
     """Requests in flight that one replica should have on average. DigitalHub's SDK spells it ``target_request``.
     Model ``spec.targetRequests``."""
-    scale_down_delay_seconds: Annotated[int, BeforeValidator(no_bool), Field(ge=0, le=MAX_INT64)] = 30
+    scale_down_delay_seconds: Annotated[int, Field(ge=0, le=MAX_INT64), BeforeValidator(no_bool)] = 30
     """Seconds for which fewer replicas must suffice before one is taken away. Model ``spec.scaleDownDelaySeconds``."""
     load_balancing: LoadBalancing | None = None
     """How the gateway chooses a replica; KubeAI's default, ``LeastLoad``, where absent. Model ``spec.loadBalancing``."""
@@ -156,7 +152,7 @@ class KubeAIText(ServeSpec):
     model_name: str = "model"
     """Name of the Model and, in lower case with hyphens, of the served model in requests. At most 40 characters.
     Model ``metadata.name``."""
-    image: str | None = None
+    image: Word | None = None
     """Container image of the model server; KubeAI picks it by engine and profile where absent. Model ``spec.image``."""
     engine: Engine = "VLLM"
     """``VLLM``, ``OLlama`` or ``Infinity`` (embeddings and reranking only), in any case. A well-formed word that is not near
@@ -167,7 +163,7 @@ class KubeAIText(ServeSpec):
     ``engine``. Decides which requests prove it. Model ``spec.features``."""
     adapters: tuple[Adapter, ...] = ()
     """LoRA adapters on the base model, engine VLLM only. Model ``spec.adapters``."""
-    profile: str = "cpu"
+    profile: Word = "cpu"
     """Name of a KubeAI resource profile. With ``processors`` it makes Model ``spec.resourceProfile``."""
     processors: Whole = 1
     """How many times the profile's resources: GPUs, for a GPU profile."""
@@ -177,10 +173,10 @@ class KubeAIText(ServeSpec):
     """Environment variables: a mapping, or a list of ``{name, value}``; also spelt ``envs``. Not for secrets.
     Model ``spec.env``."""
     files: Annotated[tuple[File, ...], Field(max_length=10)] = ()
-    """Files mounted in the pods, at most 10. KubeAI does not restart pods when their content changes. Model ``spec.files``."""
+    """Files mounted in the pods, at most 10. Model ``spec.files``."""
     secrets: Secrets = ()
     """Names of Kubernetes Secrets whose keys become environment variables. Model ``spec.envFrom``."""
-    cache_profile: str | None = None
+    cache_profile: Word | None = None
     """Name of a KubeAI cache profile: download the model once into a shared file system. KubeAI refuses to change it.
     Model ``spec.cacheProfile``."""
     priority_class: ObjectName | None = None
@@ -212,7 +208,7 @@ class KubeAIText(ServeSpec):
     @field_validator("profile")
     @classmethod
     def _bare(cls, value: str) -> str:
-        if not value or ":" in value:
+        if ":" in value:
             raise ValueError("give the profile's name alone; its multiple is 'processors'")
         return value
 
@@ -224,7 +220,7 @@ class KubeAIText(ServeSpec):
         if self.engine == "Infinity" and "TextGeneration" in self.features:
             yield "engine Infinity serves embeddings and reranking only; set features to [TextEmbedding], or engine to VLLM"
         for adapter in self.adapters:
-            if adapter.base_model and not same_base(adapter.base_model, self.url):
+            if adapter.base_model and not _may_be(adapter.base_model, self.url):
                 yield (
                     f"adapter {adapter.name!r} was trained on {adapter.base_model}, but {self.url} is served; "
                     "serve its own base (if the two are the same weights, leave base_model out of the adapter)"
@@ -239,7 +235,7 @@ def _given_twice(field: str, values: list[str], remedy: str) -> Iterator[str]:
 _PACKAGING = re.compile(r"[-_.](gguf|awq|gptq|fp8|int[48]|w[48]a(8|16)|[48]bit|bnb|unsloth|dynamic|q\d(_\w+)?|marlin|hf)$")
 
 
-def same_base(base_model: str, url: str) -> bool:
+def _may_be(base_model: str, url: str) -> bool:
     """Whether ``base_model`` may be what ``url`` serves: False only where both name a Hugging Face repository, and the
     repositories' names differ by more than how the weights are packed (``-GGUF``, ``-AWQ``, ``-bnb-4bit``…)."""
     trained, served = _repository(base_model), _repository(url)
@@ -247,7 +243,7 @@ def same_base(base_model: str, url: str) -> bool:
 
 
 def _repository(text: str) -> str | None:
-    match = re.fullmatch(r"(?:(?:hf|huggingface)://)?[\w.-]+/([\w.-]+)(?:[/:@?].*)?", text)
+    match = re.fullmatch(r"(?:(?:hf|huggingface)://)?\w[\w.-]*/([\w.-]+)(?:[/:@?].*)?", text)
     if match is None or ("://" in text and not text.startswith(("hf://", "huggingface://"))):
         return None
     name = match[1].lower()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 MAX_INT32 = 2**31 - 1
 MAX_INT64 = 2**63 - 1
@@ -64,8 +64,11 @@ def scheme_of(url: str) -> str:
     return url.partition("://")[0] if "://" in url else ""
 
 
+_URL = r"([A-Za-z][A-Za-z0-9+.-]*)://(\S+)"
+
+
 def _url(value: str) -> str:
-    match = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]*)://(\S+)", value)
+    match = re.fullmatch(_URL, value)
     if match is None:
         raise ValueError(f"is no URL: {value!r}; write hf://org/model, s3://bucket/prefix or, on this machine, file:///path")
     scheme, rest = match[1].lower(), match[2]
@@ -74,6 +77,10 @@ def _url(value: str) -> str:
             "store:// addresses are DigitalHub's own; give the model's own URL, that is project.get_model(…).spec.path (s3://…)"
         )
     return f"{'hf' if scheme == 'huggingface' else scheme}://{rest}"
+
+
+def _place(value: str) -> str:
+    return value if re.fullmatch(r"/\S*", value) else _url(value)
 
 
 def no_bool(value: Any) -> Any:
@@ -87,8 +94,11 @@ def as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+_QUANTITY = r"\d+(\.\d+)?(m|k|Ki|[MGTPE]i?)?"
+
+
 def _quantity(value: str) -> str:
-    if not re.fullmatch(r"\d+(\.\d+)?(m|k|Ki|[MGTPE]i?)?", value):
+    if not re.fullmatch(_QUANTITY, value, re.ASCII):
         raise ValueError(f"is no Kubernetes quantity: {value!r}; write for example 500m, 2, 512Mi or 16Gi")
     return value
 
@@ -119,6 +129,25 @@ def text_list(value: Any) -> Any:
     return sorted(value) if isinstance(value, (set, frozenset)) and all(isinstance(v, str) for v in value) else value
 
 
+def list_or_mapping(schema: dict[str, Any]) -> None:
+    """JSON Schema of environment variables: whichever form the field stores, both are taken."""
+    either = [
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"name": {"type": "string"}, "value": {"type": "string"}},
+                "required": ["name", "value"],
+                "additionalProperties": False,
+            },
+        },
+    ]
+    for key in ("type", "items", "additionalProperties", "propertyNames", "patternProperties"):
+        schema.pop(key, None)
+    schema["anyOf"] = either
+
+
 def _matching(pattern: str, max_length: int, what: str) -> Any:
     """A text that matches ``pattern`` wholly, refused in words."""
     compiled = re.compile(pattern)
@@ -131,10 +160,14 @@ def _matching(pattern: str, max_length: int, what: str) -> Any:
     return Annotated[str, AfterValidator(check), Field(json_schema_extra={"pattern": f"^({pattern})$", "maxLength": max_length})]
 
 
-Url = Annotated[str, AfterValidator(_url)]
+Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": rf"^{_URL}$", "format": "uri"})]
 """Any URL; ``huggingface://`` is stored as ``hf://``."""
-Whole = Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=MAX_INT32)]
-WholeOrZero = Annotated[int, BeforeValidator(no_bool), Field(ge=0, le=MAX_INT32)]
+Place = Annotated[str, AfterValidator(_place), Field(json_schema_extra={"pattern": rf"^({_URL}|/\S*)$"})]
+"""Any URL, or an absolute path."""
+Whole = Annotated[int, Field(ge=1, le=MAX_INT32), BeforeValidator(no_bool)]
+WholeOrZero = Annotated[int, Field(ge=0, le=MAX_INT32), BeforeValidator(no_bool)]
+Word = Annotated[str, StringConstraints(min_length=1)]
+"""A text that is not empty: an empty one comes from a template that found nothing."""
 Text = Annotated[str, StringConstraints(strip_whitespace=False)]
 """Text that is passed on as it stands, spaces included."""
 
@@ -147,14 +180,19 @@ if TYPE_CHECKING:
     Env = dict[str, str]
     Secrets = tuple[str, ...]
 else:
-    Quantity = Annotated[str, BeforeValidator(as_text), AfterValidator(_quantity)]
-    Label = _matching(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", 63, "lower-case letters, digits and hyphens, none of these first or last")
+    Quantity = Annotated[
+        str,
+        BeforeValidator(as_text),
+        AfterValidator(_quantity),
+        WithJsonSchema({"type": ["string", "integer"], "pattern": f"^{_QUANTITY}$", "examples": ["500m", 2, "16Gi"]}),
+    ]
+    Label = _matching(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", 63, "lower-case letters, digits and hyphens, no hyphen first or last")
     ServiceName = _matching(r"[a-z]([-a-z0-9]*[a-z0-9])?", 63, "lower-case letters, digits and hyphens, a letter first")
     ObjectName = _matching(
         r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", 253, "lower-case letters, digits, hyphens and dots"
     )
     VariableName = _matching(r"[-._a-zA-Z][-._a-zA-Z0-9]*", 253, "letters, digits, _ - and dots, no digit first")
-    Env = Annotated[dict[VariableName, Text], BeforeValidator(_pairs)]
+    Env = Annotated[dict[VariableName, Text], BeforeValidator(_pairs), Field(json_schema_extra=list_or_mapping)]
     Secrets = Annotated[tuple[ObjectName, ...], BeforeValidator(text_list), AfterValidator(once)]
 
 

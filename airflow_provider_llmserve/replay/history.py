@@ -1,0 +1,269 @@
+"""One recorded history: what could be seen at any second of it, and what was so.
+
+The format is that of the recordings' README: a JSON-lines file (``.jsonl`` or ``.jsonl.gz``), a header, then one line a moment.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_llmserve.readiness.fields import labels_of, mapping, moment, name_of, text, uid_of
+from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed, PodLog, Reply
+
+_KINDS = {
+    "pods": "Pod",
+    "events": "Event",
+    "services": "Service",
+    "configmaps": "ConfigMap",
+    "secrets": "Secret",
+    "persistentvolumeclaims": "PersistentVolumeClaim",
+    "resourcequotas": "ResourceQuota",
+    "nodes": "Node",
+    "deployments": "Deployment",
+    "replicasets": "ReplicaSet",
+    "jobs": "Job",
+    "leases": "Lease",
+    "endpointslices": "EndpointSlice",
+    "horizontalpodautoscalers": "HorizontalPodAutoscaler",
+    "models": "Model",
+    "inferenceservices": "InferenceService",
+}
+_TIME = re.compile(r'"(\w+)": ?"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"')
+_EXIT = re.compile(r"pod (\S+): container (\S+) exits .*?; its log ends: (.*)", re.DOTALL)
+_REFUSED = re.compile(r"the API server answers ([45]\d\d)")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is so from ``start`` on (seconds into the history) until the next entry."""
+
+    start: float
+    proven: bool
+    state: str
+    cause: str
+    """The recorded cause, without what follows its colon."""
+    note: str = ""
+
+    @property
+    def reached(self) -> bool:
+        """What was asked for is there, by design at zero included."""
+        return self.proven or self.state == "scaled_to_zero"
+
+
+@dataclass
+class History:
+    """A history in memory. Times ``t`` are seconds since its start."""
+
+    name: str
+    header: Mapping[str, Any]
+    lines: list[Mapping[str, Any]]
+    truth: list[Truth]
+    began: datetime
+    """The wall clock at second 0, as near as the objects' own times tell."""
+
+    @classmethod
+    def read(cls, path: Path) -> History:
+        """Read a file. Raises ValueError naming the file and line that is not in the format."""
+        lines = []
+        raw = path.read_bytes()
+        for number, line in enumerate((gzip.decompress(raw) if path.suffix == ".gz" else raw).splitlines(), 1):
+            try:
+                lines.append(json.loads(line))
+            except ValueError as e:
+                raise ValueError(f"{path}, line {number}: {e}") from None
+        try:
+            header = lines[0]
+            truth = [_truth(entry) for entry in header["truth"]]
+            name, _ = header["history"], header["want"]
+        except (IndexError, KeyError, TypeError) as e:
+            raise ValueError(f"{path}: no header of a history ({e!r})") from None
+        body = sorted((x for x in lines[1:] if isinstance(x.get("t"), (int, float))), key=lambda x: x["t"])
+        return cls(name, header, body, truth, _began(body))
+
+    @property
+    def want(self) -> Object:
+        return mapping(self.header, "want")
+
+    @property
+    def kind(self) -> str:
+        """Kind of the object that the verdict is about."""
+        return text(self.want, "kind")
+
+    @property
+    def present(self) -> bool:
+        return self.header.get("asked") != "absent"
+
+    @property
+    def asked_at(self) -> float:
+        """The second from which on ``want`` is judged; 0 where it was applied before the recording."""
+        return float(self.header.get("asked_at") or 0.0)
+
+    @property
+    def seconds(self) -> float:
+        return float(self.header.get("seconds") or (self.lines[-1]["t"] if self.lines else 0.0))
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds that were recorded whole; a path with a selector shows some objects only."""
+        paths = [p for p in self.header.get("watched") or [] if "?" not in p]
+        return frozenset(_KINDS[last] for p in paths if (last := p.rsplit("/", 1)[-1]) in _KINDS)
+
+    def now(self, t: float) -> datetime:
+        return self.began + timedelta(seconds=t)
+
+    def truth_at(self, t: float) -> Truth:
+        return [entry for entry in self.truth if entry.start <= t or entry is self.truth[0]][-1]
+
+    def expected(self) -> Expected:
+        """The client's last request. ``before`` is what stood there when it was made."""
+        began_so = self.header.get("before")
+        asked_before_recording = self.header.get("asked_at") in (None, 0)
+        standing = None if asked_before_recording else self._standing()
+        before = None if asked_before_recording else standing or began_so
+        at = self.now(self.asked_at)
+        if asked_before_recording:
+            found = self._standing(until=0.5)
+            at = (moment(found, "metadata", "creationTimestamp") if found else None) or at
+        return Expected(manifest=self.want, asked_at=at, present=self.present, before=before)
+
+    def times(self) -> list[float]:
+        """The moments at which something could change, from the client's request on: every line, every change of the truth, the end."""
+        found = {line["t"] for line in self.lines} | {entry.start for entry in self.truth} | {self.seconds}
+        return sorted({round(t + 0.001, 3) for t in found if t >= self.asked_at} | {round(self.asked_at + 0.001, 3)})
+
+    def snapshots(self, times: Iterable[float]) -> Iterator[tuple[float, Observed]]:
+        """What could be seen at each of ``times`` (ascending): the objects then, logs and answers up to then."""
+        seen = _Seen(self)
+        for t in times:
+            yield t, seen.at(t)
+
+    def refusal(self, t: float) -> str:
+        """The API server's words where it refused the client's last request before ``t``, else empty."""
+        for line in self.lines:
+            if self.asked_at <= line["t"] <= t and "do" in line and _REFUSED.match(line["do"]):
+                return text(line, "object", "message") or str(line["do"])
+        return ""
+
+    def _standing(self, until: float | None = None) -> Object | None:
+        live: Object | None = None
+        limit = self.asked_at if until is None else until
+        for line in self.lines:
+            found = mapping(line, "object")
+            if "event" not in line or line["t"] > limit or found.get("kind") != self.kind or name_of(found) != name_of(self.want):
+                continue
+            live = None if line["event"] == "DELETED" else found
+        return live
+
+
+class _Seen:
+    """The state of the watch, carried forward in time."""
+
+    def __init__(self, history: History):
+        self.history = history
+        self.objects: dict[tuple[str, ...], Object] = {}
+        self.replies: list[Reply] = []
+        self.logs: dict[tuple[str, str, bool], PodLog] = {}
+        self.labelled: dict[tuple[str, str], tuple[str, datetime]] = {}
+        self.fixed = _manager_config(history)
+        self.next = 0
+
+    def at(self, t: float) -> Observed:
+        lines = self.history.lines
+        while self.next < len(lines) and lines[self.next]["t"] <= t:
+            self._take(lines[self.next])
+            self.next += 1
+        return Observed(
+            objects=(*self.objects.values(), *self.fixed),
+            kinds=self.history.kinds,
+            replies=tuple(self.replies),
+            logs=tuple(self.logs.values()),
+        )
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        if "event" in line:
+            self._event(line)
+        elif "probe" in line:
+            self.replies.append(self._reply(line))
+        elif "do" in line:
+            self._log(line)
+
+    def _event(self, line: Mapping[str, Any]) -> None:
+        found = mapping(line, "object")
+        key = (text(found, "kind"), text(found, "metadata", "namespace"), name_of(found))
+        if line["event"] == "DELETED":
+            self.objects.pop(key, None)
+        else:
+            self.objects[key] = self._with_label_times(found, line["t"]) if key[0] == "Pod" else found
+
+    def _with_label_times(self, pod: Object, t: float) -> Object:
+        """The recordings drop managedFields; when a label last changed shows in the watch, so that much of them is put back."""
+        entries = []
+        created = moment(pod, "metadata", "creationTimestamp")
+        for label, value in labels_of(pod).items():
+            known = self.labelled.get((uid_of(pod), label))
+            if known is None or known[0] != value:
+                since = created if t < 0.5 and created else self.history.now(t)
+                known = self.labelled[(uid_of(pod), label)] = (str(value), since)
+            stamp = known[1].strftime("%Y-%m-%dT%H:%M:%SZ")
+            entries.append({"time": stamp, "fieldsV1": {"f:metadata": {"f:labels": {f"f:{label}": {}}}}})
+        return {**pod, "metadata": {**mapping(pod, "metadata"), "managedFields": entries}}
+
+    def _reply(self, line: Mapping[str, Any]) -> Reply:
+        probe = mapping(line, "probe")
+        name, pod = text(probe, "name"), ""
+        first, _, second = name.partition(" ")
+        if second and " " not in second:  # "<pod> <adapter>": asked of the pod itself
+            name, pod = f"{name_of(self.history.want)}_{second}", first
+        status = probe.get("status")
+        return Reply(
+            name=name,
+            status=status if isinstance(status, int) else 0,
+            at=self.history.now(line["t"]),
+            text=text(probe, "answers")[:4000],
+            pod=pod,
+        )
+
+    def _log(self, line: Mapping[str, Any]) -> None:
+        found = mapping(line, "object")
+        if found.get("kind") == "PodLog":
+            log = PodLog(text(found, "pod"), text(found, "container"), text(found, "text"), found.get("previous") is True)
+        else:
+            ended = _EXIT.match(str(line["do"]))
+            if not ended:
+                return
+            log = PodLog(ended.group(1), ended.group(2), ended.group(3), previous=True)
+        self.logs[(log.pod, log.container, log.previous)] = log
+
+
+def _truth(entry: Mapping[str, Any]) -> Truth:
+    cause, _, note = str(entry.get("cause") or "").partition(":")
+    return Truth(float(entry["from"]), bool(entry["proven"]), str(entry["state"]), cause.strip(), note.strip())
+
+
+def _began(lines: list[Mapping[str, Any]]) -> datetime:
+    """An object's own times are not later than the moment at which it was seen; the tightest of them tells second 0."""
+    latest = datetime(2000, 1, 1, tzinfo=timezone.utc)
+    for line in lines:
+        if "event" not in line:
+            continue
+        for key, value in _TIME.findall(json.dumps(line["object"])):
+            stamp = moment({"at": value}, "at") if key != "deletionTimestamp" else None
+            if stamp is not None:
+                latest = max(latest, stamp - timedelta(seconds=line["t"]))
+    return latest
+
+
+def _manager_config(history: History) -> tuple[Object, ...]:
+    """KubeAI's configuration stands in the header; its chart writes it to this ConfigMap, where a client reads it."""
+    config = mapping(history.header, "config")
+    if history.kind != "Model" or not config:
+        return ()
+    metadata = {"name": "kubeai-config", "namespace": text(history.want, "metadata", "namespace")}
+    return ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"system.yaml": json.dumps(config)}},)

@@ -1,0 +1,191 @@
+"""Our verdicts against a history's truth."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from airflow_provider_llmserve.readiness.causes import cause_in
+from airflow_provider_llmserve.readiness.observed import Expected, Observed
+from airflow_provider_llmserve.readiness.reasons import verdict
+from airflow_provider_llmserve.readiness.state import Assessment, ReasonClass, State
+from airflow_provider_llmserve.replay.history import History, Truth
+
+TOLERANCE = 1.0
+"""Seconds. The truth's times come from the harness that plays the pods and are right to about this."""
+NAMED_WITHIN = 5.0
+"""Seconds after an obstacle's start by which its cause must be named. Obstacles that pass sooner are not judged by their cause."""
+
+Assess = Callable[[Expected, Observed, datetime], Assessment]
+
+RUNTIMES: Mapping[str, str] = {"Model": "kubeai", "Deployment": "deployment", "InferenceService": "inferenceservice"}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One verdict, and what was so then."""
+
+    t: float
+    verdict: Assessment
+    truth: Truth
+
+
+@dataclass
+class Judgement:
+    """What one history says about us."""
+
+    history: str
+    moments: list[Moment]
+    ready_at: float | None = None
+    """Our first Ready (at zero by design, or gone, where that was asked for)."""
+    proven_at: float | None = None
+    late: float | None = None
+    """Seconds from proven to Ready, the longest; None where it was never proven."""
+    false_ready: list[Moment] = field(default_factory=list)
+    false_failed: list[Moment] = field(default_factory=list)
+    wrong_cause: list[str] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)
+    """``cause@t → reason@t`` for each obstacle."""
+
+
+@lru_cache(maxsize=1)
+def cause_words() -> Mapping[str, tuple[str, ...]]:
+    """Recorded cause to those of our reasons that stand for it (``causes.json``)."""
+    rows = json.loads((Path(__file__).parent / "causes.json").read_text())
+    return {cause: tuple(words) for cause, words in rows.items()}
+
+
+def allowed_words(cause: str) -> tuple[str, ...]:
+    """Our reasons for a recorded cause: the table's, else the word itself."""
+    return cause_words().get(cause, (cause,))
+
+
+def assess_of(kind: str) -> Assess:
+    """The runtime's ``assess`` for a kind of object. Raises LookupError for a kind that no runtime serves."""
+    if kind not in RUNTIMES:
+        raise LookupError(f"no runtime assesses a {kind}; known: {', '.join(RUNTIMES)}")
+    module = importlib.import_module(f"airflow_provider_llmserve.runtimes.{RUNTIMES[kind]}")
+    found: Assess = module.assess
+    return found
+
+
+def judge(history: History, assess: Assess | None = None, times: Iterable[float] | None = None) -> Judgement:
+    """Every verdict of a history (at ``times``, default whenever something changed), compared with its truth."""
+    assess = assess or assess_of(history.kind)
+    expected = history.expected()
+    moments = []
+    for t, observed in history.snapshots(times if times is not None else history.times()):
+        refused = history.refusal(t)
+        said = _refused(refused) if refused else assess(expected, observed, history.now(t))
+        moments.append(Moment(t, said, history.truth_at(t)))
+    found = Judgement(history.name, moments)
+    _judge_ready(history, found)
+    _judge_failed(history, found)
+    _judge_causes(history, found)
+    return found
+
+
+def says_reached(history: History, said: Assessment) -> bool:
+    """The verdict would end a wait as a success."""
+    if not history.present:
+        return said.state is State.GONE
+    return said.state is State.READY or (said.state is State.SCALED_TO_ZERO and said.settled)
+
+
+def says_failed(said: Assessment) -> bool:
+    """The verdict would end a wait as a failure, or calls it one."""
+    return said.state is State.FAILED or said.reason_class is ReasonClass.IMPOSSIBLE
+
+
+def _refused(message: str) -> Assessment:
+    """What the apply itself would have raised: there is nothing to watch."""
+    cause = cause_in("api", "", message)
+    return verdict(State.FAILED, cause.reason if cause else "write_refused", "the API server refused the request", detail=message)
+
+
+def _agrees(history: History, said: Assessment, truth: Truth) -> bool:
+    """A success that the truth knows: Ready where proven, zero where nothing runs by design, gone where it is gone."""
+    if not history.present:
+        return truth.proven
+    if said.state is State.SCALED_TO_ZERO:
+        return truth.state == "scaled_to_zero"
+    return truth.proven and truth.state != "scaled_to_zero"
+
+
+def _around(history: History, t: float) -> list[Truth]:
+    """All that was so within the tolerance of ``t``."""
+    ends = [entry.start for entry in history.truth[1:]] + [float("inf")]
+    return [e for e, end in zip(history.truth, ends, strict=True) if e.start <= t + TOLERANCE and end >= t - TOLERANCE]
+
+
+def _judge_ready(history: History, found: Judgement) -> None:
+    for m in found.moments:
+        if says_reached(history, m.verdict):
+            if not any(_agrees(history, m.verdict, truth) for truth in _around(history, m.t)):
+                found.false_ready.append(m)
+            elif found.ready_at is None:
+                found.ready_at = m.t
+    reached = [(max(e.start, history.asked_at), end) for e, end in _spans(history) if e.reached and end > history.asked_at]
+    if not reached:
+        return
+    found.proven_at = reached[0][0]
+    waits = []
+    for start, end in _joined(reached):
+        first = next((m.t for m in found.moments if start - TOLERANCE <= m.t <= end and says_reached(history, m.verdict)), None)
+        if first is not None:
+            waits.append(max(0.0, first - start))
+        elif end >= history.seconds:
+            waits.append(history.seconds - start)
+    found.late = max(waits, default=None)
+
+
+def _judge_failed(history: History, found: Judgement) -> None:
+    reached = [e.start for e in history.truth if e.reached]
+    ends = [end for e, end in _spans(history) if e.reached]
+    for m in found.moments:
+        if not says_failed(m.verdict):
+            continue
+        later = any(start > m.t for start in reached)
+        now = any(start + TOLERANCE <= m.t <= end - TOLERANCE for start, end in zip(reached, ends, strict=True))
+        if (later or now) and m.truth.state != "superseded":
+            found.false_failed.append(m)
+
+
+def _judge_causes(history: History, found: Judgement) -> None:
+    for entry, end in _spans(history):
+        obstacle = entry.state in ("degraded", "failed", "unmanaged", "superseded") or (entry.state == "deleting" and entry.cause)
+        within = [m for m in found.moments if max(entry.start, history.asked_at) <= m.t < end]
+        if not obstacle or not within:
+            continue
+        words = allowed_words(entry.cause)
+        first = next((m for m in within if m.verdict.reason in words), None)
+        label = f"{entry.cause}@{entry.start:.1f}"
+        found.named.append(f"{label} → {first.verdict.reason}@{first.t:.1f}" if first else f"{label} → not named")
+        last = within[-1]
+        if end - max(entry.start, history.asked_at) > NAMED_WITHIN and last.verdict.reason not in words:
+            found.wrong_cause.append(f"{label}: at {last.t:.1f} we said {last.verdict.reason}, expected {' or '.join(words)}")
+        for m in within:
+            if says_failed(m.verdict) and m.verdict.reason not in words and m.t - entry.start > TOLERANCE:
+                found.wrong_cause.append(f"{label}: at {m.t:.1f} failed with {m.verdict.reason}, expected {' or '.join(words)}")
+                break
+
+
+def _spans(history: History) -> list[tuple[Truth, float]]:
+    ends = [entry.start for entry in history.truth[1:]] + [max(history.seconds, history.truth[-1].start)]
+    return list(zip(history.truth, ends, strict=True))
+
+
+def _joined(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Spans that touch, as one."""
+    joined: list[tuple[float, float]] = []
+    for start, end in spans:
+        if joined and joined[-1][1] >= start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined

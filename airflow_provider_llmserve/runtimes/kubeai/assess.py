@@ -109,8 +109,9 @@ def _proven(view: View) -> Assessment | None:
     return prove(view)
 
 
-def _unseen(view: View) -> Assessment | None:
-    if view.seen_by_manager:
+def _unmanaged(view: View) -> Assessment | None:
+    """Nothing shows that a manager ever looked at the Model."""
+    if view.marked or view.pods:
         return None
     if view.no_manager_here and view.waited > VISIBLE_WITHIN:
         return verdict(
@@ -153,9 +154,11 @@ def _rollout(view: View) -> Assessment | None:
         name, what = next(iter(view.stale.items()))
         word = "old_pod_still_serves" if len(fresh) >= view.replicas else "old_version_serves"
         return verdict(State.PROGRESSING, word, _counts(view), detail=f"{name}: {'; '.join(what)}")
+    if view.ending and len(fresh) >= view.replicas:
+        same = not any(view.differences(p) for p in view.ending)
+        return verdict(State.PROGRESSING, "surplus_pod" if same else "old_pod_still_serves", _counts(view))
     if view.ending:
-        old = len(fresh) >= view.replicas
-        return verdict(State.PROGRESSING, "old_pod_still_serves" if old else "stopping", _counts(view))
+        return verdict(State.PROGRESSING, "stopping", _counts(view))
     if len(view.current) > view.replicas:
         return verdict(State.PROGRESSING, "surplus_pod", _counts(view))
     if len(view.current) < view.replicas:
@@ -198,6 +201,13 @@ def _unwanted(view: View) -> list[str]:
     return sorted({name for p in view.current for name in adapters.labels(p) if name not in wanted})
 
 
+def _behind(view: View) -> Assessment | None:
+    starting = len(view.current) >= view.replicas and not all(pod_ready(p) for p in view.current)
+    if view.seen_by_manager or starting:
+        return None
+    return verdict(State.PROGRESSING, "controller_behind", f"KubeAI's manager has not acted on our change yet; {_counts(view)}")
+
+
 def _counts(view: View) -> str:
     fresh = sum(pod_ready(p) for p in view.current)
     parts = [f"{fresh} of {view.replicas} pods of this version are ready"]
@@ -224,7 +234,7 @@ RULES: Sequence[Callable[[View], Assessment | None]] = (
     _deleted,
     _not_ours,
     _impossible,
-    _unseen,
+    _unmanaged,
     _zero,
     _proven,
     _cache,
@@ -235,4 +245,5 @@ RULES: Sequence[Callable[[View], Assessment | None]] = (
     blocked.files_not_rolled,
     _rollout,
     _adapters,
+    _behind,
 )

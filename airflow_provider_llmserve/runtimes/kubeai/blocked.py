@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
 
-from airflow_provider_llmserve.readiness.events import event_text, events_about
+from airflow_provider_llmserve.readiness.events import event_text, event_time, events_about
 from airflow_provider_llmserve.readiness.fields import items, labels_of, mapping, moment, name_of, text
 from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, worst
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
@@ -82,7 +82,8 @@ def cache_trouble(view: View) -> Assessment | None:
 def job_trouble(view: View, job_name: str) -> PodTrouble | None:
     """Why a Job of KubeAI's does not finish: its pods' trouble, or its back-off limit (then its pods are gone)."""
     pods = [p for p in view.observed.of("Pod") if labels_of(p).get("job-name") == job_name]
-    trouble = worst(diagnose_pod(p, view.observed, view.now, system="kubeai-loader") for p in pods)
+    found = (diagnose_pod(p, view.observed, view.now, system="kubeai-loader") for p in pods)
+    trouble = worst(t for t in found if t is not None and t.reason != "container_restarting")  # a loader that ended well
     if trouble is not None:
         return trouble
     job = view.observed.get("Job", job_name)
@@ -94,6 +95,12 @@ def job_trouble(view: View, job_name: str) -> PodTrouble | None:
             return PodTrouble(
                 job_name, "cache_load_failed", f"Job {job_name} failed", words, evidence=seen, since=since, fatal=True
             )
+    # A failed Job is removed after 60 s and made anew, endlessly; the events of its predecessors stay for an hour.
+    by_name = {"kind": "Job", "metadata": {"name": job_name}}
+    for event in events_about(view.observed, by_name, "BackoffLimitExceeded"):
+        if (event_time(event) or view.second_asked) > view.second_asked:
+            said = event_text(event)
+            return PodTrouble(job_name, "cache_load_failed", f"Job {job_name} failed before, and was made anew", said, fatal=True)
     return None
 
 

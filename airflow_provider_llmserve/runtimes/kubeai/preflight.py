@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_llmserve.readiness.fields import at, items, mapping
+from airflow_provider_llmserve.readiness.fields import at, items, mapping, text
 from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, CRD, LEASE, MODEL, SECRET, Facts, Lookup
-from airflow_provider_llmserve.runtimes.kubeai import config, view
+from airflow_provider_llmserve.runtimes.kubeai import adapters, config, view
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import KubeAIText, ServeSpec
+from airflow_provider_llmserve.specs.kubeai_rules import kubeai_findings
 
 _CRD = Lookup(CRD, f"{MODEL.plural}.{MODEL.group}")
 _CONFIG = Lookup(CONFIG_MAP, config.NAME)
@@ -17,9 +18,9 @@ _LEASE = Lookup(LEASE, view.MANAGER_LEASE)
 
 
 def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> Sequence[Lookup]:
-    """The CRD, the manager's configuration and lease, and the Secrets that the spec names."""
+    """The CRD, the manager's configuration and lease, the Model that stands there, and the Secrets that the spec names."""
     assert isinstance(spec, KubeAIText)
-    return (_CRD, _CONFIG, _LEASE, *(Lookup(SECRET, s) for s in spec.secrets))
+    return (_CRD, _CONFIG, _LEASE, Lookup(MODEL, name), *(Lookup(SECRET, s) for s in spec.secrets))
 
 
 def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
@@ -27,6 +28,8 @@ def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) ->
     assert isinstance(spec, KubeAIText)
     known = facts.objects
     return [
+        *kubeai_findings(spec, name=name),
+        *_update(spec, mapping(known.get(Lookup(MODEL, name)), "spec")),
         *_crd(spec, known),
         *_manager(spec, settings, known),
         *(
@@ -78,3 +81,19 @@ def _manager(spec: KubeAIText, settings: Settings, known: Mapping[Lookup, Any]) 
         yield f"engine: KubeAI's configuration has no images for {spec.engine}; it has {', '.join(sorted(system.engines))}"
     if system.proxy_mode == "external" and settings.gateway_url is None:
         yield "KubeAI runs with proxy.mode external, without its gateway; set the connection's gateway_url to the gateway in its place"
+
+
+def _update(spec: KubeAIText, standing: Mapping[str, Any]) -> Iterator[str]:
+    """Changes of a standing Model that KubeAI accepts and does not survive."""
+    old = adapters.wanted(standing)
+    for adapter in spec.adapters:
+        if old.get(adapter.name, adapter.url) != adapter.url:
+            yield (
+                f"adapters: {adapter.name!r} is served from {old[adapter.name]}, and KubeAI mixes up two URLs under one name (the old "
+                "weights answer for a while, then none); give the new version a new name, as UploadAdapterOperator does"
+            )
+    if text(standing, "cacheProfile") and not spec.cache_profile:
+        yield (
+            f"cache_profile: KubeAI lets {text(standing, 'cacheProfile')!r} be taken out, and then can never delete the Model; "
+            "keep it, or serve under another name"
+        )

@@ -20,9 +20,8 @@ SWAP_SECONDS = 10
 
 def prove(view: View) -> Assessment:
     """Ready where every served name, and every pod where there are several, answered since the last change; else what to ask."""
-    since = _since(view)
     asks = _asks(view)
-    replies = {ask: _latest(view, ask, since) for ask in asks}
+    replies = {ask: _latest(view, ask) for ask in asks}
     for ask, reply in replies.items():
         bad = _refuted(view, ask, reply, asks)
         if bad is not None:
@@ -64,13 +63,17 @@ def _asks(view: View) -> tuple[Ask, ...]:
     return tuple(asks)
 
 
-def _since(view: View) -> datetime:
-    """The last change that makes older answers worthless: our request, and every start of a server process."""
-    starts = [t for p in view.current if (t := started_at(p)) is not None]
-    return max([view.expected.asked_at, *starts])
+def _since(view: View, ask: Ask) -> datetime:
+    """The last change that makes older answers worthless: our request, a start of a server process, a label of that adapter."""
+    changes = [view.expected.asked_at, *(started_at(p) for p in view.current)]
+    adapter = ask.name.removeprefix(f"{view.name}_")
+    if adapter != ask.name:
+        changes += [_labelled_at(p, adapter) for p in view.current]
+    return max(t for t in changes if t is not None)
 
 
-def _latest(view: View, ask: Ask, since: datetime) -> Reply | None:
+def _latest(view: View, ask: Ask) -> Reply | None:
+    since = _since(view, ask)
     replies = (r for r in view.observed.replies if (r.name, r.pod) == (ask.name, ask.pod) and since <= r.at <= view.now)
     return max(replies, key=lambda r: r.at, default=None)
 

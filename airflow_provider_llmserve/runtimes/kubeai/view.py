@@ -136,12 +136,15 @@ class View:
     # The manager
 
     @cached_property
+    def marked(self) -> bool:
+        """The manager has put its feature labels on this Model (without features there are none to see, and this is True)."""
+        labels, features = labels_of(self.model or {}), self.spec.get("features")
+        return all(f"{FEATURE_LABEL}{f}" in labels for f in (features if isinstance(features, list) else ()))
+
+    @cached_property
     def seen_by_manager(self) -> bool:
-        """The manager has written to this Model: its feature labels, a status, a number of replicas within the bounds."""
-        labels = labels_of(self.model or {})
-        features = self.spec.get("features")
-        marked = all(f"{FEATURE_LABEL}{f}" in labels for f in (features if isinstance(features, list) else ()))
-        return marked and bool(mapping(self.model, "status", "replicas")) and self._within_bounds
+        """The manager has acted on the spec as it is: feature labels, a status, a number of replicas within the bounds."""
+        return self.marked and bool(mapping(self.model, "status", "replicas")) and self._within_bounds
 
     @cached_property
     def _within_bounds(self) -> bool:

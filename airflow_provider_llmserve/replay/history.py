@@ -35,6 +35,11 @@ _KINDS = {
     "models": "Model",
     "inferenceservices": "InferenceService",
 }
+FRESH = 2.0
+"""Seconds for which an answer is handed on. A platform asks anew for every verdict, so an old answer is no proof; one that shows something
+wrong is kept until the next one to the same question."""
+FIRST_LOOK = 0.5
+"""Seconds within which a recording lists what stands there at its start."""
 _TIME = re.compile(r'"(\w+)": ?"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"')
 _EXIT = re.compile(r"pod (\S+): container (\S+) exits .*?; its log ends: (.*)", re.DOTALL)
 _REFUSED = re.compile(r"the API server answers ([45]\d\d)")
@@ -53,8 +58,8 @@ class Truth:
 
     @property
     def reached(self) -> bool:
-        """What was asked for is there, by design at zero included."""
-        return self.proven or self.state == "scaled_to_zero"
+        """What was asked for is there, by design at zero included; zero with a cause is not by design."""
+        return self.proven or (self.state == "scaled_to_zero" and not self.cause)
 
 
 @dataclass
@@ -129,14 +134,17 @@ class History:
         before = None if asked_before_recording else standing or began_so
         at = self.now(self.asked_at)
         if asked_before_recording:
-            found = self._standing(until=0.5)
+            found = self._standing(until=FIRST_LOOK)
             at = (moment(found, "metadata", "creationTimestamp") if found else None) or at
         return Expected(manifest=self.want, asked_at=at, present=self.present, before=before)
 
-    def times(self) -> list[float]:
-        """The moments at which something could change, from the client's request on: every line, every change of the truth, the end."""
+    def times(self, every: float = 1.0) -> list[float]:
+        """The moments at which a verdict could change, from the client's request on: every line, every change of the truth, the end,
+        and (for rules with a clock) one each ``every`` seconds."""
+        first = max(self.asked_at, FIRST_LOOK)
         found = {line["t"] for line in self.lines} | {entry.start for entry in self.truth} | {self.seconds}
-        return sorted({round(t + 0.001, 3) for t in found if t >= self.asked_at} | {round(self.asked_at + 0.001, 3)})
+        found |= {first + every * n for n in range(int(max(self.seconds - first, 0.0) / every) + 1)}
+        return sorted({round(t + 0.001, 3) for t in found if first <= t <= self.seconds})
 
     def snapshots(self, times: Iterable[float]) -> Iterator[tuple[float, Observed]]:
         """What could be seen at each of ``times`` (ascending): the objects then, logs and answers up to then."""
@@ -168,7 +176,7 @@ class _Seen:
     def __init__(self, history: History):
         self.history = history
         self.objects: dict[tuple[str, ...], Object] = {}
-        self.replies: list[Reply] = []
+        self.replies: dict[tuple[str, str], tuple[float, Reply]] = {}
         self.logs: dict[tuple[str, str, bool], PodLog] = {}
         self.labelled: dict[tuple[str, str], tuple[str, datetime]] = {}
         self.fixed = _manager_config(history)
@@ -182,7 +190,7 @@ class _Seen:
         return Observed(
             objects=(*self.objects.values(), *self.fixed),
             kinds=self.history.kinds,
-            replies=tuple(self.replies),
+            replies=tuple(r for asked, r in self.replies.values() if not r.answered or t - asked <= FRESH),
             logs=tuple(self.logs.values()),
         )
 
@@ -190,7 +198,8 @@ class _Seen:
         if "event" in line:
             self._event(line)
         elif "probe" in line:
-            self.replies.append(self._reply(line))
+            reply = self._reply(line)
+            self.replies[(reply.name, reply.pod)] = (line["t"], reply)
         elif "do" in line:
             self._log(line)
 
@@ -209,7 +218,7 @@ class _Seen:
         for label, value in labels_of(pod).items():
             known = self.labelled.get((uid_of(pod), label))
             if known is None or known[0] != value:
-                since = created if t < 0.5 and created else self.history.now(t)
+                since = created if t < FIRST_LOOK and created else self.history.now(t)
                 known = self.labelled[(uid_of(pod), label)] = (str(value), since)
             stamp = known[1].strftime("%Y-%m-%dT%H:%M:%SZ")
             entries.append({"time": stamp, "fieldsV1": {"f:metadata": {"f:labels": {f"f:{label}": {}}}}})

@@ -94,7 +94,8 @@ def says_reached(history: History, said: Assessment) -> bool:
     """The verdict would end a wait as a success."""
     if not history.present:
         return said.state is State.GONE
-    return said.state is State.READY or (said.state is State.SCALED_TO_ZERO and said.settled)
+    at_zero = said.state is State.SCALED_TO_ZERO and said.reason_class in (ReasonClass.STOPPED, ReasonClass.DONE)
+    return said.state is State.READY or at_zero
 
 
 def says_failed(said: Assessment) -> bool:
@@ -166,7 +167,8 @@ def _judge_causes(history: History, found: Judgement) -> None:
         first = next((m for m in within if m.verdict.reason in words), None)
         label = f"{entry.cause}@{entry.start:.1f}"
         found.named.append(f"{label} → {first.verdict.reason}@{first.t:.1f}" if first else f"{label} → not named")
-        last = within[-1]
+        # The truth trails the events that end it, within its tolerance.
+        last = next((m for m in reversed(within) if m.t < end - TOLERANCE or end >= history.seconds), within[0])
         if end - max(entry.start, history.asked_at) > NAMED_WITHIN and last.verdict.reason not in words:
             found.wrong_cause.append(f"{label}: at {last.t:.1f} we said {last.verdict.reason}, expected {' or '.join(words)}")
         for m in within:

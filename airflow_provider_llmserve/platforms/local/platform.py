@@ -1,0 +1,172 @@
+"""The local platform: this machine serves, with llama.cpp behind a gateway on 127.0.0.1, and no cluster.
+
+A supervisor process holds servers and gateway; it is started with the first run, outlives the task, and ends with the last run.
+This class resolves and checks what a run needs, and talks to the supervisor over its Unix socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from airflow_provider_llmserve.endpoint import Endpoint, Identity
+from airflow_provider_llmserve.errors import BadInput, StillThere
+from airflow_provider_llmserve.owner import Owner
+from airflow_provider_llmserve.platforms.base import Good, ServingRun, Target, Want
+from airflow_provider_llmserve.platforms.local.client import Client
+from airflow_provider_llmserve.platforms.local.paths import StateDir
+from airflow_provider_llmserve.platforms.local.prepare import Prepared, prepare
+from airflow_provider_llmserve.platforms.local.records import Book, Record
+from airflow_provider_llmserve.readiness.state import Assessment
+from airflow_provider_llmserve.runtimes import local as runtime
+from airflow_provider_llmserve.settings import Settings
+from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeSpec
+
+log = logging.getLogger(__name__)
+
+_SPECS: dict[str, type[ServeSpec]] = {cls.kind: cls for cls in (KubeAIText, HuggingFaceServe)}
+
+
+class LocalPlatform:
+    """Serving runs on this machine."""
+
+    name = "local"
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._dirs = StateDir.of(settings)
+        self._client = Client(self._dirs, settings.port)
+        self._prepared: dict[tuple[str, str], Prepared] = {}
+
+    async def __aenter__(self) -> LocalPlatform:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        pass
+
+    async def preflight(self, want: Want) -> list[str]:
+        """Fetches and checks model and adapters, and the gateway's port. Raises :class:`MissingExtra`."""
+        findings = (await self._prepare(want)).findings
+        port = self._settings.port
+        if port and want.spec.kind == KubeAIText.kind:
+            running = await self._client.running()
+            if running is None and not _port_free(port):
+                findings = [
+                    *findings,
+                    f"port {port} is in use by another program; free it or set another port (or 0) on the connection",
+                ]
+            elif running is not None and running["port"] not in (0, port):
+                findings = [
+                    *findings,
+                    f"the local gateway already runs on port {running['port']}; set that one (or 0) on the connection",
+                ]
+        return findings
+
+    async def find(self, target: Target) -> ServingRun | None:
+        for record in Book.read(self._dirs.runs).runs:
+            if record.name == target.name and target.kind in ("", record.kind):
+                return _run(record)
+        return None
+
+    async def apply(self, want: Want, *, replacing: ServingRun | None) -> ServingRun:
+        prepared = await self._prepare(want)
+        if prepared.plan is None:
+            raise BadInput(f"{want.spec.kind} {want.name}", prepared.findings)
+        ignored = runtime.not_honoured(want.spec)
+        if ignored:
+            log.warning("%s %s: without effect on the local platform: %s", want.spec.kind, want.name, ", ".join(ignored))
+        answer = await self._client.call(
+            "apply",
+            kind=want.spec.kind,
+            name=want.name,
+            spec=want.spec.to_json(),
+            owner=want.owner.model_dump(mode="json"),
+            stopped=want.stopped,
+            plan=prepared.plan.model_dump(mode="json"),
+            expect=f"{replacing.uid}/{replacing.version}" if replacing else "",
+        )
+        return _run(Record.model_validate(answer))
+
+    async def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:
+        """The verdict at each change of the supervisor's view, at least every five seconds."""
+        async for seen in self._client.watch(run.kind, run.name):
+            snapshot = runtime.Snapshot.model_validate(seen) if seen is not None else None
+            yield runtime.assess(snapshot, name=run.name, uid=run.uid, version=int(run.version))
+
+    async def settle(self, run: ServingRun) -> None:
+        await self._client.call("settle", kind=run.kind, name=run.name, uid=run.uid, version=int(run.version))
+
+    async def endpoint(self, run: ServingRun) -> Endpoint:
+        record: Record = run.native
+        spec = run.spec
+        assert spec is not None
+        kubeai = spec if isinstance(spec, KubeAIText) else None
+        hugging = spec if isinstance(spec, HuggingFaceServe) else None
+        return runtime.endpoint(
+            record.plan,
+            port=record.port,
+            identity=Identity(
+                platform=self.name,
+                kind=run.kind,
+                runtime=run.runtime,
+                name=run.name,
+                uid=run.uid,
+                spec_hash=spec.hash,
+                owner=run.owner or Owner(),
+            ),
+            model_url=kubeai.url if kubeai else hugging.path if hugging else "",
+            engine=kubeai.engine if kubeai else None,
+            task=(hugging.huggingface_task or "text_generation") if hugging else None,
+        )
+
+    async def delete(self, run: ServingRun, *, timeout: float, force: bool = False) -> None:
+        """End the run's servers, cutting running requests; with the last run the supervisor ends too."""
+        deadline = time.monotonic() + timeout
+        what = f"{run.kind} {run.name}"
+        try:
+            answer = await asyncio.wait_for(self._client.call("delete", kind=run.kind, name=run.name, uid=run.uid), timeout)
+        except asyncio.TimeoutError:
+            raise StillThere(
+                f"{what}: its servers did not end in {timeout:.0f} s; the log is {self._dirs.supervisor_log}"
+            ) from None
+        if answer["last"] and not await self._client.ended(deadline) and await self._client.running() is None:
+            raise StillThere(f"{what} is gone, but the local supervisor did not end; its log is {self._dirs.supervisor_log}")
+
+    async def _prepare(self, want: Want) -> Prepared:
+        key = (want.name, want.spec.hash)
+        if key not in self._prepared:
+            self._prepared[key] = await asyncio.to_thread(prepare, want.spec, want.name, self._settings, self._dirs)
+        return self._prepared[key]
+
+
+def _run(record: Record) -> ServingRun:
+    kind = _SPECS[record.kind]
+    previous = record.previous
+    run = ServingRun(
+        kind=record.kind,
+        runtime=runtime.NAME,
+        name=record.name,
+        uid=record.uid,
+        version=str(record.version),
+        owner=record.owner,
+        spec=kind.parse(record.spec),
+        stopped=record.stopped,
+        native=record,
+    )
+    if previous is None:
+        return run
+    return replace(run, previous=Good(spec=kind.parse(previous.spec), stopped=previous.stopped, owner=previous.owner))
+
+
+def _port_free(port: int) -> bool:
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,149 @@
+"""One model server as the supervisor sees it: started, watched, counted, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_llmserve.platforms.local.server import Launch
+from airflow_provider_llmserve.runtimes.local import ServerSpec
+
+if TYPE_CHECKING:
+    import aiohttp
+
+START_TIMEOUT = 600.0
+"""Seconds that a server may take to load its model."""
+
+_ERROR_LINE = re.compile(r"^[\d.]+ E (.*)$", re.MULTILINE)
+
+
+class ServerFailed(Exception):
+    """A server did not start. ``final`` where the same files can never start."""
+
+    def __init__(self, text: str, *, final: bool):
+        super().__init__(text)
+        self.final = final
+
+
+class ServerProcess:
+    """A llama.cpp server on a Unix socket, and the requests it is working on."""
+
+    def __init__(self, spec: ServerSpec, *, name: str, socket: Path, log: Path, threads: int):
+        self.spec = spec
+        self.name = name
+        self.socket = socket
+        self.log = log
+        self.threads = threads
+        self.in_flight = 0
+        self.draining = False
+        self.adapter_ids = {a.name: i for i, a in enumerate(spec.adapters)}
+        self._process: asyncio.subprocess.Process | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The HTTP client of this server; any host name does, the socket decides."""
+        assert self._session is not None
+        return self._session
+
+    async def start(self) -> None:
+        """Start it and return when the model is loaded. Raises :class:`ServerFailed` with the server's own words."""
+        import aiohttp
+
+        self.socket.unlink(missing_ok=True)  # llama.cpp leaves it behind and refuses to start over it
+        with self.log.open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "airflow_provider_llmserve.platforms.local.server",
+                self.name,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        try:
+            await asyncio.wait_for(self._listening(self._process), START_TIMEOUT)
+        except asyncio.TimeoutError:
+            await self.stop()
+            raise ServerFailed(f"not loaded after {START_TIMEOUT:.0f} s", final=False) from None
+        except BaseException:
+            await self.stop()
+            raise
+        # The server closes a kept connection after 5 idle seconds.
+        connector = aiohttp.UnixConnector(str(self.socket), limit=0, keepalive_timeout=4)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False
+        )
+
+    async def _listening(self, process: asyncio.subprocess.Process) -> None:
+        launch = Launch(
+            model=self.spec.model.path,
+            adapters=[a.path for a in self.spec.adapters],
+            socket=str(self.socket),
+            alias=self.name,
+            embedding=self.spec.embedding,
+            slots=self.spec.slots,
+            slot_context=self.spec.slot_context,
+            threads=self.threads,
+        )
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(launch.to_line())
+        while line := await process.stdout.readline():
+            if line.startswith((b"unix://", b"http://")):
+                return
+        code = await process.wait()
+        # Exit code 1 is llama.cpp's refusal of what it was given; a signal is the machine's doing.
+        raise ServerFailed(self.last_error() or f"ended with code {code} while loading", final=code == 1)
+
+    async def wait(self) -> str:
+        """Wait until it ends; how it ended, in words."""
+        assert self._process is not None
+        code = await self._process.wait()
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        said = self.last_error()
+        return f"{how}: {said}" if said else how
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """End it: SIGTERM, after ``grace`` seconds SIGKILL. Running requests are cut."""
+        if self._session is not None:
+            await self._session.close()
+        if self._process is not None and self._process.returncode is None:
+            self._signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self._process.wait(), grace)
+            except asyncio.TimeoutError:
+                self._signal(signal.SIGKILL)
+                await self._process.wait()
+        self.socket.unlink(missing_ok=True)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
+
+    def last_error(self) -> str:
+        """The first error line of its log, else the last line; empty where it said nothing."""
+        try:
+            text = self.log.read_text(errors="replace")
+        except OSError:
+            return ""
+        found = _ERROR_LINE.search(text)
+        if found:
+            return found[1].strip()
+        lines = text.strip().splitlines()
+        return lines[-1].strip() if lines and " W " not in lines[-1] else ""

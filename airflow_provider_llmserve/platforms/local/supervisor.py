@@ -1,0 +1,254 @@
+"""The process that outlives the task: ``python -m airflow_provider_llmserve.platforms.local.supervisor STATE_DIR PORT``.
+
+Holds the gateway, the model servers and the book of runs. Whatever is in the book is served: after ``kill -9`` a new supervisor
+(the next control call starts one) restores every run on its old port. When the last run is gone it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp  # noqa: TID253 (a process of its own)
+from aiohttp import web  # noqa: TID253
+
+from airflow_provider_llmserve.errors import Conflict, NotFound
+from airflow_provider_llmserve.owner import Owner
+from airflow_provider_llmserve.platforms.local import control
+from airflow_provider_llmserve.platforms.local.deployment import Deployment
+from airflow_provider_llmserve.platforms.local.gateway import gateway_app, standalone_app
+from airflow_provider_llmserve.platforms.local.paths import StateDir
+from airflow_provider_llmserve.platforms.local.probe import ask_gateway
+from airflow_provider_llmserve.platforms.local.records import Book, PreviousRecord, Record
+from airflow_provider_llmserve.platforms.local.wakeup import Wakeup
+from airflow_provider_llmserve.runtimes.local import Plan
+
+log = logging.getLogger(__name__)
+
+LINGER = 10.0
+"""Seconds that a supervisor waits for its first run."""
+HEARTBEAT = 5.0
+"""Seconds after which a watcher is told the state again."""
+
+Key = tuple[str, str]
+
+
+class Supervisor:
+    """All runs of one state directory."""
+
+    def __init__(self, dirs: StateDir, port: int):
+        self._dirs = dirs
+        self._book = Book.read(dirs.runs)
+        self._book.port = port or self._book.port
+        self._runs: dict[Key, Deployment] = {}
+        self._listeners: dict[Key | None, web.AppRunner] = {}
+        self._changed = Wakeup()
+        self._idle = asyncio.Event()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def run(self) -> None:
+        """Serve until the last run is gone, or SIGTERM."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._idle.set)
+        async with aiohttp.ClientSession() as self._session:
+            for record in self._book.runs:
+                await self._open(record)
+            listener = await control.serve(self._dirs.control, self)
+            log.info("supervisor %d is up with %d runs", os.getpid(), len(self._runs))
+            try:
+                if not self._runs:
+                    loop.call_later(LINGER, self._end_if_idle)
+                await self._idle.wait()
+            finally:
+                listener.close()
+                self._dirs.control.unlink(missing_ok=True)
+                await asyncio.gather(*(d.close() for d in self._runs.values()))
+                for runner in self._listeners.values():
+                    await runner.cleanup()
+        log.info("supervisor %d ends", os.getpid())
+
+    def _end_if_idle(self) -> None:
+        if not self._runs:
+            self._idle.set()
+
+    # control
+
+    async def call(self, op: str, args: dict[str, Any]) -> Any:
+        if op == "status":
+            return {"pid": os.getpid(), "port": self._book.port, "runs": [list(k) for k in self._runs]}
+        if op == "apply":
+            return await self._apply(**args)
+        if op == "settle":
+            return self._settle(**args)
+        if op == "delete":
+            return await self._delete(**args)
+        raise NotFound(f"unknown operation {op!r}")
+
+    async def watch(self, args: dict[str, Any]) -> AsyncIterator[Any]:
+        """Snapshots of one run: at once, at each change, and every few seconds; None while there is none."""
+        key = (args["kind"], args["name"])
+        last: Any = object()
+        loop = asyncio.get_running_loop()
+        told = 0.0
+        while True:
+            run = self._runs.get(key)
+            seen = run.snapshot().model_dump(mode="json") if run else None
+            if seen != last or loop.time() - told >= HEARTBEAT:
+                yield seen
+                last, told = seen, loop.time()
+            await (run.changed if run else self._changed).wait(HEARTBEAT)
+
+    async def _apply(
+        self, kind: str, name: str, spec: dict[str, Any], owner: dict[str, Any], stopped: bool, plan: dict[str, Any], expect: str
+    ) -> Any:
+        key = (kind, name)
+        run = self._runs.get(key)
+        old = run.record if run else None
+        stands = f"{old.uid}/{old.version}" if old else ""
+        new = Record(
+            kind=kind,
+            name=name,
+            uid=old.uid if old else str(uuid.uuid4()),
+            version=old.version + 1 if old else 1,
+            spec=spec,
+            owner=Owner.model_validate(owner),
+            stopped=stopped,
+            plan=Plan.model_validate(plan),
+            port=old.port if old else 0,
+        )
+        if old is None:
+            if expect:
+                raise Conflict(f"{kind} {name} was deleted meanwhile")
+            record = await self._open(new)
+        else:
+            if _same(old, new) and old.owner == new.owner:
+                return old.model_dump(mode="json")
+            if expect != stands:
+                raise Conflict(f"{kind} {name} was changed meanwhile by {old.owner.dag_id or 'somebody else'}")
+            if _same(old, new):
+                record = new.model_copy(update={"proven": old.proven, "previous": old.previous})
+            else:
+                good = PreviousRecord(spec=old.spec, stopped=old.stopped, owner=old.owner) if old.proven else old.previous
+                record = new.model_copy(update={"previous": good})
+            assert run is not None
+            run.update(record)
+        self._write()
+        return record.model_dump(mode="json")
+
+    def _settle(self, kind: str, name: str, uid: str, version: int) -> Any:
+        run = self._runs.get((kind, name))
+        if run is not None and run.record.uid == uid and run.record.version == version:
+            self._proven(run.record)
+        return None
+
+    async def _delete(self, kind: str, name: str, uid: str) -> Any:
+        key = (kind, name)
+        run = self._runs.get(key)
+        if run is not None and run.record.uid == uid:
+            await run.close()
+            if self._runs.get(key) is run:
+                del self._runs[key]
+            await self._close_listener(key)
+            self._write()
+            self._changed.fire()
+        if not self._runs:
+            # After the answer has gone out.
+            asyncio.get_running_loop().call_later(0.05, self._end_if_idle)
+        return {"last": not self._runs}
+
+    # runs
+
+    async def _open(self, record: Record) -> Record:
+        run = Deployment(record, dirs=self._dirs, ask=self._ask, proven=self._proven)
+        self._runs[record.key] = run
+        self._changed.fire()
+        standalone = record.plan.protocol == "huggingface"
+        try:
+            if standalone:
+                port = await self._listen(record.key, standalone_app(lambda: self._of(record.key)), record.port)
+                run.record = record.model_copy(update={"port": port})
+            elif None not in self._listeners:
+                self._book.port = await self._listen(None, gateway_app(self._shared), self._book.port)
+            if not standalone:
+                run.record = record.model_copy(update={"port": self._book.port})
+        except OSError as e:
+            run.report_port(f"127.0.0.1:{record.port if standalone else self._book.port}: {e.strerror or e}")
+        return run.record
+
+    def _shared(self) -> list[Deployment]:
+        return [d for d in self._runs.values() if d.record.plan.protocol == "kubeai"]
+
+    def _of(self, key: Key) -> list[Deployment]:
+        return [self._runs[key]] if key in self._runs else []
+
+    async def _listen(self, key: Key | None, app: web.Application, port: int) -> int:
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
+            await site.start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._listeners[key] = runner
+        return int(runner.addresses[0][1])
+
+    async def _close_listener(self, key: Key) -> None:
+        keys: list[Key | None] = [key] if self._shared() else [key, None]
+        for k in keys:
+            runner = self._listeners.pop(k, None)
+            if runner is not None:
+                await runner.cleanup()
+
+    async def _ask(self, record: Record, name: str) -> tuple[int, str, str]:
+        assert self._session is not None
+        base = f"http://127.0.0.1:{record.port}/openai/v1"
+        return await ask_gateway(self._session, base, name, embedding=record.plan.server.embedding)
+
+    def _proven(self, record: Record) -> None:
+        run = self._runs.get(record.key)
+        if run is None or run.record.version != record.version or (record.proven and record.previous is None):
+            return
+        run.record = run.record.model_copy(update={"proven": True, "previous": None})
+        self._write()
+
+    def _write(self) -> None:
+        self._book.runs = [d.record for d in self._runs.values()]
+        self._book.write(self._dirs.runs)
+
+
+def _same(a: Record, b: Record) -> bool:
+    return a.spec == b.spec and a.stopped == b.stopped and a.plan == b.plan
+
+
+def main() -> None:
+    dirs, port = StateDir(Path(sys.argv[1])), int(sys.argv[2])
+    if os.fork():  # the task that started us must not have to wait for us
+        os._exit(0)
+    os.setsid()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # One supervisor a state directory; one that is just ending is waited for.
+    lock = os.open(dirs.supervisor_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        asyncio.run(_run(dirs, port))
+    except Exception:
+        log.exception("the supervisor ends")
+        sys.exit(1)
+
+
+async def _run(dirs: StateDir, port: int) -> None:
+    await Supervisor(dirs, port).run()
+
+
+if __name__ == "__main__":
+    main()

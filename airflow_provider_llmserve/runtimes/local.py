@@ -1,0 +1,266 @@
+"""The local way of serving, as pure functions: spec → plan, snapshot → verdict, spec → endpoint.
+
+One model server process a replica (llama.cpp) stands behind a gateway on 127.0.0.1. The platform resolves the spec's URLs to files
+first; from then on a run is described by its :class:`Plan`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from airflow_provider_llmserve.endpoint import AdapterName, Endpoint, Identity, OpenAIService, Service
+from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
+from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
+from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeSpec
+
+NAME = "local"
+
+SLOT_CONTEXT = 2048
+"""Tokens of context of one request where the spec asks for no other length: memory grows with it, and tests and demos need no more."""
+
+TEXT_TASKS = ("text_generation", "text_embedding")
+"""HuggingFace tasks that llama.cpp can serve."""
+
+_HONOURED = {
+    "kubeai-text": {"url", "model_name", "engine", "features", "adapters", "scaling"},
+    "huggingfaceserve": {
+        "path", "model_name", "huggingface_task", "max_length", "replicas", "min_replicas", "max_replicas",
+        "runtime", "startup_seconds", "strategy", "disable_log_requests", "deployment_mode",
+    },
+}  # fmt: skip
+_HONOURED_SCALING = {"replicas", "min_replicas", "max_replicas", "scale_down_delay_seconds"}
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+
+class LocalFile(_Value):
+    """A file on this machine, and the mark by which a change of its content shows."""
+
+    path: str
+    mark: str
+
+
+class LocalAdapter(LocalFile):
+    name: str
+
+
+class ServerSpec(_Value):
+    """What one model server process is started with. Two runs of equal ServerSpecs answer alike: that is what decides on a restart."""
+
+    engine: Literal["llama.cpp"] = "llama.cpp"
+    model: LocalFile
+    adapters: tuple[LocalAdapter, ...] = ()
+    embedding: bool = False
+    slots: int = 4
+    """Requests that one server works on at once."""
+    slot_context: int = SLOT_CONTEXT
+    """Tokens of context of each."""
+
+
+class Plan(_Value):
+    """Everything that the supervisor needs to know of a run."""
+
+    protocol: Literal["kubeai", "huggingface"]
+    """Whose routes it answers: the shared gateway's, or a standalone model server's."""
+    served_name: str
+    features: tuple[str, ...] = ()
+    server: ServerSpec
+    replicas: int = 1
+    min_replicas: int = 1
+    idle_seconds: float = 30
+    """Seconds without a request after which a run with ``min_replicas`` 0 is scaled to zero."""
+    threads: int = 0
+    """Threads of one server; 0 divides the cores among the replicas."""
+
+    @property
+    def served_names(self) -> dict[str, str | None]:
+        """Request name to adapter name, None for the base."""
+        return {self.served_name: None, **{f"{self.served_name}_{a.name}": a.name for a in self.server.adapters}}
+
+
+class Fault(_Value):
+    """The last thing that went wrong with a run's servers."""
+
+    what: Literal["start", "crash", "port", "probe"]
+    text: str
+    """The server's own words: the first error line of its log."""
+    count: int = 1
+    final: bool = False
+    """Trying again cannot help."""
+    at: str = ""
+
+
+class Snapshot(_Value):
+    """What the supervisor sees of a run."""
+
+    uid: str = ""
+    version: int = 0
+    owner: str = ""
+    """Who deployed it last, in words."""
+    deleting: bool = False
+    stopped: bool = False
+    asleep: bool = False
+    """Scaled to zero because nobody asked."""
+    wanted: int = 0
+    ready: int = 0
+    """Servers of the version asked for that answer."""
+    old: int = 0
+    """Servers of an earlier version that still answer."""
+    ending: int = 0
+    """Servers that finish their last requests."""
+    proven: tuple[str, ...] = ()
+    """Served names that were answered through the gateway by servers of this version."""
+    inert: tuple[str, ...] = ()
+    """Adapters whose answer is the base's, to the last digit."""
+    names: tuple[str, ...] = ()
+    fault: Fault | None = None
+    port: int = 0
+
+
+def plan(spec: ServeSpec, name: str, *, model: LocalFile, adapters: tuple[LocalAdapter, ...] = (), threads: int = 0) -> Plan:
+    """How ``spec`` is served here, given its files."""
+    if isinstance(spec, KubeAIText):
+        scaling = spec.scaling
+        ceiling = scaling.max_replicas if scaling.max_replicas is not None else max(scaling.replicas, scaling.min_replicas)
+        floor = 1 if scaling.autoscaling_disabled and scaling.replicas else scaling.min_replicas
+        return Plan(
+            protocol="kubeai",
+            served_name=name,
+            features=spec.features,
+            server=ServerSpec(model=model, adapters=adapters, embedding="TextEmbedding" in spec.features),
+            replicas=max(scaling.min_replicas, min(scaling.replicas, ceiling)),
+            min_replicas=floor,
+            idle_seconds=scaling.scale_down_delay_seconds,
+            threads=threads,
+        )
+    assert isinstance(spec, HuggingFaceServe)
+    replicas = max(spec.min_replicas or 0, spec.replicas)
+    return Plan(
+        protocol="huggingface",
+        served_name=spec.model_name,
+        features=("TextEmbedding",) if spec.huggingface_task == "text_embedding" else ("TextGeneration",),
+        server=ServerSpec(
+            model=model, embedding=spec.huggingface_task == "text_embedding", slot_context=spec.max_length or SLOT_CONTEXT
+        ),
+        replicas=replicas,
+        min_replicas=replicas if spec.min_replicas is None else spec.min_replicas,
+        threads=threads,
+    )
+
+
+def not_honoured(spec: ServeSpec) -> list[str]:
+    """Fields of ``spec`` that are set and have no meaning on this machine, for one line in the log."""
+    given = spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    fields = sorted(set(given) - _HONOURED[spec.kind])
+    scaling = given.get("scaling")
+    if isinstance(scaling, Mapping):
+        fields += [f"scaling.{k}" for k in sorted(set(scaling) - _HONOURED_SCALING)]
+    return fields
+
+
+def endpoint(plan: Plan, *, port: int, identity: Identity, model_url: str, engine: str | None, task: str | None) -> Endpoint:
+    """Where a run of ``plan`` answers, and by which names."""
+    root = f"http://127.0.0.1:{port}"
+    adapters = {adapter: served for served, adapter in plan.served_names.items() if adapter is not None}
+    return Endpoint(
+        identity=identity,
+        service=Service(url=root, urls=(root,)),
+        openai_service=OpenAIService(
+            base_url=f"{root}/openai/v1",
+            model=plan.served_name,
+            model_url=model_url,
+            engine=engine,
+            features=plan.features,
+            adapters=tuple(AdapterName(name=a) for a in adapters),
+            adapter_models=adapters,
+        ),
+        oip_url=root if plan.protocol == "huggingface" else None,
+        task=task,
+    )
+
+
+def assess(seen: Snapshot | None, *, name: str, uid: str, version: int) -> Assessment:
+    """The verdict on version ``version`` of the run with ``uid``. First match wins; Ready only where every served name was answered."""
+    if seen is None:
+        return verdict(State.GONE, "disappeared", f"{name} does not exist any more")
+    if seen.uid != uid or seen.version > version:
+        return verdict(State.SUPERSEDED, "superseded", f"{name} was deployed anew by {seen.owner or 'somebody else'}")
+    if seen.deleting:
+        return verdict(State.DELETING, "deleting", f"{name} is being deleted")
+    if seen.stopped and (seen.ready or seen.old or seen.ending):
+        return verdict(
+            State.PROGRESSING, "stopping", f"{name} is stopping; servers that finish their last requests: {seen.ending}"
+        )
+    if seen.stopped:
+        return verdict(State.SCALED_TO_ZERO, "stopped", f"{name} is stopped; no server runs")
+    if seen.fault and seen.fault.final:
+        return _trouble(seen, seen.fault, name)
+    if seen.asleep:
+        return verdict(State.SCALED_TO_ZERO, "scaled_to_zero", f"{name} has no server running; the first request wakes it")
+    if seen.ready < seen.wanted:
+        if seen.fault:
+            return _trouble(seen, seen.fault, name)
+        if seen.old:
+            summary = f"{_count(seen)}; {seen.old} of the version before go on serving"
+            return verdict(State.PROGRESSING, "old_version_serves", summary)
+        return verdict(State.PROGRESSING, "starting", _count(seen))
+    unproven = [n for n in seen.names if n not in seen.proven]
+    if unproven:
+        summary = f"{_count(seen)}; not answered yet: {', '.join(unproven)}"
+        word = "not_answering" if seen.fault else "not_asked"
+        return verdict(State.PROGRESSING, word, summary, detail=seen.fault.text if seen.fault else "")
+    summary = f"{_count(seen)}; answered through the gateway: {', '.join(seen.names)}"
+    return verdict(State.READY, "proven", summary, detail=_remarks(seen))
+
+
+def _count(seen: Snapshot) -> str:
+    return f"{seen.ready} of {seen.wanted} servers are up"
+
+
+def _remarks(seen: Snapshot) -> str:
+    """What a Ready verdict should not hide."""
+    remarks = []
+    if seen.inert:
+        remarks.append(f"Answers exactly as the base does: {', '.join(seen.inert)}.")
+    if seen.fault and seen.fault.what == "crash":
+        remarks.append(f"Servers that crashed and were restarted: {seen.fault.count}; the last one said: {seen.fault.text}")
+    return " ".join(remarks)
+
+
+def _trouble(seen: Snapshot, fault: Fault, name: str) -> Assessment:
+    serving = bool(seen.old or seen.ready)
+    summary = f"{_count(seen)}; failures so far: {fault.count}"
+    if seen.old:
+        summary += f"; {seen.old} of the version before go on serving"
+    return verdict(
+        trouble_state(fatal=fault.final, serving=serving),
+        _cause(fault),
+        summary,
+        detail=fault.text,
+        evidence=(Evidence(f"local server of {name}", "log", fault.text, fault.at),),
+        fatal=fault.final,
+    )
+
+
+_CORRUPT = re.compile(
+    r"failed to open GGUF|failed to read (magic|key-value)|invalid magic|not within the file bounds|key not found in model"
+    r"|corrupted|tensor .* (has invalid data|NaN)"
+)
+_BASE = re.compile(r"wrong base model|does not exist in base model|arch mismatch|missing one component|failed to load lora")
+
+
+def _cause(fault: Fault) -> str:
+    """The reason word. The patterns are llama.cpp's own error lines (xllamacpp 2026.10)."""
+    if fault.what == "port":
+        return "port_in_use"
+    if fault.what == "crash":
+        return "crash_loop" if fault.final else "container_restarting"
+    if _BASE.search(fault.text):
+        return "adapter_base_mismatch"
+    return "model_files_corrupt" if _CORRUPT.search(fault.text) else "engine_start_failed"

@@ -53,6 +53,7 @@ def _account(path: Path, j: Judgement, verbose: bool) -> str:
     late = "" if j.late is None else f", at most {j.late:.1f} s late"
     lines = [f"{path.parent.name}/{j.history}: Ready {_second(j.ready_at)}, proven {_second(j.proven_at)}{late}"]
     lines += [f"    false Ready at {_said(m)}" for m in _changes(j.false_ready)]
+    lines += [f"    Ready, and the recorded request was answered, at {_said(m)}" for m in _changes(j.contradicted)]
     lines += [f"    false Failed at {_said(m)}" for m in _changes(j.false_failed)]
     lines += [f"    cause {named}" for named in j.named]
     lines += [f"    wrong cause {wrong}" for wrong in j.wrong_cause]

@@ -159,6 +159,11 @@ class History:
                 return text(line, "object", "message") or str(line["do"])
         return ""
 
+    def answered(self, name: str) -> list[float]:
+        """When requests by that name were answered."""
+        probes = ((line["t"], mapping(line, "probe")) for line in self.lines if "probe" in line)
+        return [t for t, probe in probes if probe.get("name") == name and probe.get("status") == 200]
+
     def _standing(self, until: float | None = None) -> Object | None:
         live: Object | None = None
         limit = self.asked_at if until is None else until

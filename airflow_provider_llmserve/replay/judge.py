@@ -11,10 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from airflow_provider_llmserve.readiness.causes import cause_in
+from airflow_provider_llmserve.readiness.fields import name_of
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Assessment, ReasonClass, State
-from airflow_provider_llmserve.replay.history import History, Truth
+from airflow_provider_llmserve.replay.history import FRESH, History, Truth
 
 TOLERANCE = 1.0
 """Seconds. The truth's times come from the harness that plays the pods and are right to about this."""
@@ -47,6 +48,8 @@ class Judgement:
     late: float | None = None
     """Seconds from proven to Ready, the longest; None where it was never proven."""
     false_ready: list[Moment] = field(default_factory=list)
+    contradicted: list[Moment] = field(default_factory=list)
+    """Ready where the truth says that nothing serves, and the recording's own probe was answered at that time: not counted."""
     false_failed: list[Moment] = field(default_factory=list)
     wrong_cause: list[str] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
@@ -118,6 +121,12 @@ def _agrees(history: History, said: Assessment, truth: Truth) -> bool:
     return truth.proven and truth.state != "scaled_to_zero"
 
 
+def _answered_then(history: History, m: Moment) -> bool:
+    """Truth ``failed`` means that nothing serves; a request answered meanwhile says otherwise, and no client can tell them apart."""
+    since = max(m.truth.start + TOLERANCE, m.t - FRESH)
+    return m.truth.state == "failed" and any(since <= t <= m.t for t in history.answered(name_of(history.want)))
+
+
 def _around(history: History, t: float) -> list[Truth]:
     """All that was so within the tolerance of ``t``."""
     ends = [entry.start for entry in history.truth[1:]] + [float("inf")]
@@ -128,7 +137,7 @@ def _judge_ready(history: History, found: Judgement) -> None:
     for m in found.moments:
         if says_reached(history, m.verdict):
             if not any(_agrees(history, m.verdict, truth) for truth in _around(history, m.t)):
-                found.false_ready.append(m)
+                (found.contradicted if _answered_then(history, m) else found.false_ready).append(m)
             elif found.ready_at is None:
                 found.ready_at = m.t
     reached = [(max(e.start, history.asked_at), end) for e, end in _spans(history) if e.reached and end > history.asked_at]
@@ -167,9 +176,10 @@ def _judge_causes(history: History, found: Judgement) -> None:
         first = next((m for m in within if m.verdict.reason in words), None)
         label = f"{entry.cause}@{entry.start:.1f}"
         found.named.append(f"{label} → {first.verdict.reason}@{first.t:.1f}" if first else f"{label} → not named")
-        # The truth trails the events that end it, within its tolerance.
+        # What ends an obstacle shows in events up to the tolerance before or after its recorded end.
         last = next((m for m in reversed(within) if m.t < end - TOLERANCE or end >= history.seconds), within[0])
-        if end - max(entry.start, history.asked_at) > NAMED_WITHIN and last.verdict.reason not in words:
+        at_end = [last, *(m for m in found.moments if end - TOLERANCE <= m.t < end)]
+        if end - max(entry.start, history.asked_at) > NAMED_WITHIN and not any(m.verdict.reason in words for m in at_end):
             found.wrong_cause.append(f"{label}: at {last.t:.1f} we said {last.verdict.reason}, expected {' or '.join(words)}")
         for m in within:
             if says_failed(m.verdict) and m.verdict.reason not in words and m.t - entry.start > TOLERANCE:

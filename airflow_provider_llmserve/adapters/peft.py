@@ -22,7 +22,7 @@ def folder_findings(names: Collection[str]) -> list[str]:
     """What is missing among the file names of an adapter folder."""
     findings = []
     if CONFIG not in names:
-        findings.append(f"no {CONFIG}: not a PEFT adapter folder{_hint(names)}")
+        findings.append(f"no {CONFIG}: not a folder that PEFT's save_pretrained() wrote")
     if WEIGHTS not in names:
         pickles = sorted(set(names) & set(_PICKLES))
         if pickles:
@@ -71,8 +71,3 @@ def is_count(value: Any) -> TypeGuard[int]:
 def with_base(config: Mapping[str, Any], base_model: str) -> bytes:
     """The config as it is uploaded where it named no base: the same with ``base_model``, as PEFT writes it."""
     return (json.dumps({**config, "base_model_name_or_path": base_model}, indent=2, sort_keys=True) + "\n").encode()
-
-
-def _hint(names: Collection[str]) -> str:
-    checkpoints = sorted(n for n in names if n.startswith("checkpoint-"))
-    return f"; its folder {checkpoints[-1]!r} may be one" if checkpoints else ""

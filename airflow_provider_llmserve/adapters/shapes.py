@@ -47,7 +47,7 @@ def multimodal_warnings(tensors: Collection[Tensor], base_config: Mapping[str, A
 
 def _sizes(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     """Module name to (inputs, outputs), for those that can be told."""
-    if config.get("model_type") not in PLAIN:
+    if str(config.get("model_type")) not in PLAIN:
         return {}
     hidden, inner, heads = (config.get(k) for k in ("hidden_size", "intermediate_size", "num_attention_heads"))
     if not (is_count(hidden) and is_count(inner) and is_count(heads)):

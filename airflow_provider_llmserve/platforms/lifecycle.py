@@ -30,7 +30,7 @@ async def serve(
     timeout: float,
     wait: bool = True,
     on_failure: OnFailure = "rollback",
-    proven_timeout: float | None = None,
+    on_applied: Callable[[ServingRun], None] = lambda _: None,
 ) -> Endpoint:
     """Deploy or update, and return when it is proven (``wait``) or written.
 
@@ -65,11 +65,15 @@ async def wait_until_proven(platform: Platform, run: ServingRun, *, timeout: flo
     last: Assessment | None = None
     async with aclosing(platform.assessments(run)) as verdicts:  # type: ignore[type-var]
         while True:
-            left = deadline - time.monotonic()
+            # Not asyncio.wait_for: up to Python 3.11 it can swallow a cancellation, and a kill would be waited out.
+            step = asyncio.ensure_future(anext(verdicts))
             try:
-                verdict = await asyncio.wait_for(anext(verdicts), max(left, 0.001))
-            except asyncio.TimeoutError:
-                raise _timed_out(run, timeout, last) from None
+                await asyncio.wait({step}, timeout=max(deadline - time.monotonic(), 0))
+                if not step.done():
+                    raise _timed_out(run, timeout, last)
+                verdict = step.result()
+            finally:
+                await _ended(step)
             if last is None or (verdict.state, verdict.reason, verdict.summary) != (last.state, last.reason, last.summary):
                 log.info("%s %s: %s", run.kind, run.name, verdict.text())
             last = verdict
@@ -129,7 +133,9 @@ async def require(platform: Platform, target: Target) -> ServingRun:
             f"{standing.kind} {standing.name} was deleted and made anew by {_who(standing)} since this endpoint was returned"
         )
     if target.owner is not None and standing.owner is not None and standing.owner.key != target.owner.key:
-        raise Superseded(f"{standing.kind} {standing.name} was deployed anew by {_who(standing)} since this endpoint was returned")
+        raise Superseded(
+            f"{standing.kind} {standing.name} was deployed anew by {_who(standing)} since this endpoint was returned"
+        )
     return standing
 
 
@@ -154,6 +160,13 @@ async def teardown(platform: Platform, target: Target, *, timeout: float, force:
     await platform.delete(standing, timeout=timeout, force=force)
     log.info("%s %s is gone, with all its processes", standing.kind, standing.name)
     return True
+
+
+async def _ended(step: asyncio.Future[Assessment]) -> None:
+    """See the iteration's step to its end, so that its generator can be closed."""
+    if not step.done():
+        step.cancel()
+        await asyncio.wait({step})
 
 
 async def _undo(platform: Platform, run: ServingRun, fault: BaseException, on_failure: OnFailure) -> None:

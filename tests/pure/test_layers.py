@@ -1,0 +1,65 @@
+"""Imports point down only, and the pure layer reaches for no I/O, no Airflow and no clock."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "airflow_provider_llmserve"
+ROOT = Path(__file__).resolve().parents[2] / PACKAGE
+PURE = {"specs", "runtimes", "readiness", "adapters", "evaluation", "endpoint", "owner", "settings", "errors", "oip"}
+TOP = {"operators", "sensors", "links", "hooks"}
+FORBIDDEN_IN_PURE = {
+    "airflow", "kubernetes", "kubernetes_asyncio", "aiohttp", "httpx", "requests", "urllib3", "socket", "subprocess",
+    "asyncio", "time", "boto3", "fsspec", "threading",
+}  # fmt: skip
+# What endpoint.openai() and endpoint.oip() hand out is a client, made on request inside the function.
+ALLOWED = {("endpoint.py", "openai"), ("endpoint.py", f"{PACKAGE}.platforms")}
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that the file imports for real (not only for type checking)."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                found.update(alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom) and child.module and child.level == 0:
+                found.add(child.module)
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return found
+
+
+def part_of(module: str) -> str:
+    return module.removeprefix(f"{PACKAGE}.").split(".")[0]
+
+
+def is_pure(path: Path) -> bool:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py") in PURE
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if is_pure(f)], ids=lambda p: str(p.relative_to(ROOT)))
+def test_pure_layer_is_pure(path: Path) -> None:
+    modules = imported(path)
+    outside = {m for m in modules if m.split(".")[0] in FORBIDDEN_IN_PURE}
+    upwards = {m for m in modules if m.startswith(f"{PACKAGE}.") and part_of(m) not in PURE}
+    upwards -= {m for m in upwards if any(path.name == f and m.startswith(a) for f, a in ALLOWED)}
+    assert not outside | upwards
+    if path.parts[-2] in {"readiness", "runtimes", "kubeai"}:
+        assert "datetime.now(" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "path", [f for f in FILES if f.relative_to(ROOT).parts[0] == "platforms"], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_platforms_know_nothing_above_them(path: Path) -> None:
+    assert not {m for m in imported(path) if m.startswith(f"{PACKAGE}.") and part_of(m) in TOP}

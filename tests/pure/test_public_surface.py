@@ -1,0 +1,71 @@
+"""What users and Airflow see: names, template fields, provider metadata, the connection's form."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from importlib import import_module
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from airflow_provider_llmserve import operators, sensors
+from airflow_provider_llmserve.errors import BadInput
+from airflow_provider_llmserve.hooks.llmserve import LLMServeHook, settings_of
+from airflow_provider_llmserve.provider_info import get_provider_info
+from airflow_provider_llmserve.settings import Settings
+
+OPERATORS = [getattr(operators, name) for name in operators.__all__] + [getattr(sensors, name) for name in sensors.__all__]
+
+
+def test_provider_info_fits_airflows_schema() -> None:
+    schema = json.loads(files("airflow").joinpath("provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+
+
+def test_everything_that_provider_info_names_can_be_imported() -> None:
+    info = get_provider_info()
+    for section in ("operators", "sensors", "hooks"):
+        for entry in info[section]:
+            for module in entry["python-modules"]:
+                import_module(module)
+    for path in [*info["extra-links"], *(c["hook-class-name"] for c in info["connection-types"])]:
+        module, _, name = path.rpartition(".")
+        assert getattr(import_module(module), name)
+
+
+def test_the_form_has_exactly_the_settings() -> None:
+    (connection,) = get_provider_info()["connection-types"]
+    assert set(connection["conn-fields"]) == set(Settings.model_fields)
+    assert connection["connection-type"] == LLMServeHook.conn_type
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: o.__name__)
+def test_template_fields_are_parameters(operator: type) -> None:
+    parameters: set[str] = set()
+    for cls in operator.__mro__:
+        if cls.__module__.startswith("airflow_provider_llmserve"):
+            parameters |= set(inspect.signature(cls.__init__).parameters)
+    assert set(operator.template_fields) <= parameters
+    assert operator.__doc__
+
+
+def test_empty_form_values_are_left_out_and_json_text_is_read() -> None:
+    settings = settings_of({"platform": "local", "state_dir": "", "port": None, "models": '{"hf://a/b": "/m.gguf"}'}, "c")
+    assert settings.models == {"hf://a/b": "/m.gguf"}
+    assert settings.state_dir is None
+
+
+@pytest.mark.parametrize(
+    ("extra", "word"),
+    [
+        ({}, "platform"),
+        ({"platform": "moon"}, "platform"),
+        ({"platform": "local", "modells": {}}, "modells"),
+        ({"platform": "local", "models": "{"}, "no JSON"),
+    ],
+)
+def test_a_bad_connection_is_named(extra: dict, word: str) -> None:
+    with pytest.raises(BadInput, match=word):
+        settings_of(extra, "connection 'c'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 from airflow_provider_llmserve.errors import BadInput
@@ -117,7 +118,7 @@ def without_adapter(spec: S, name: str) -> S:
     """
     kubeai = _kubeai(spec)
     names = [a.name for a in kubeai.adapters]
-    found = [n for n in names if n == name] or [n for n in names if n.rpartition("-")[0] == name]
+    found = [n for n in names if n == name] or [n for n in names if re.fullmatch(re.escape(name) + "-[0-9a-f]{8}", n)]
     if len(found) != 1:
         what = "several adapters have that stem" if found else "no such adapter"
         raise BadInput(

@@ -182,7 +182,7 @@ class KubeAIText(ServeSpec):
     priority_class: ObjectName | None = None
     """Name of a PriorityClass for the pods. Model ``spec.priorityClassName``."""
     scaling: Scaling = Scaling()
-    """How many replicas serve."""
+    """How many replicas serve, and how requests find them."""
 
     @property
     def object_name(self) -> str:

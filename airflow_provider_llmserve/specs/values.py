@@ -193,7 +193,12 @@ else:
     )
     VariableName = _matching(r"[-._a-zA-Z][-._a-zA-Z0-9]*", 253, "letters, digits, _ - and dots, no digit first")
     Env = Annotated[dict[VariableName, Text], BeforeValidator(_pairs), Field(json_schema_extra=list_or_mapping)]
-    Secrets = Annotated[tuple[ObjectName, ...], BeforeValidator(text_list), AfterValidator(once)]
+    SecretSource = _matching(
+        r"conn:[-._a-zA-Z0-9]+|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+        253,
+        "the name of a Kubernetes Secret, or conn:<Airflow connection>",
+    )
+    Secrets = Annotated[tuple[SecretSource, ...], BeforeValidator(text_list), AfterValidator(once)]
 
 
 def count_from_one(remedy: str) -> BeforeValidator:

@@ -12,6 +12,7 @@ from airflow_provider_llmserve.errors import BadInput
 
 MAX_STEM = 63 - 1 - 8
 """KubeAI's 63 characters, less a dash and eight digits."""
+_KUBEAI_SCHEMES = ("s3://", "gs://", "oss://")
 _STEM = re.compile(r"[a-z0-9]([a-z0-9-]{0,52}[a-z0-9])?")
 
 
@@ -44,6 +45,6 @@ def versioned(stem: str, digest: str) -> str:
 
 def url_warnings(url: str) -> list[str]:
     """KubeAI after 0.22 takes no other characters in a URL (CRD pattern on its main branch)."""
-    if re.fullmatch(r"[a-z0-9]+://[a-zA-Z0-9._:/-]+", url):
+    if not url.startswith(_KUBEAI_SCHEMES) or re.fullmatch(r"[a-z0-9]+://[a-zA-Z0-9._:/-]+", url):
         return []
     return [f"newer versions of KubeAI refuse {url!r}: they take only letters, digits and '._:/-' in a URL"]

@@ -78,9 +78,9 @@ def tensor_errors(tensors: Collection[Tensor], config: Mapping[str, Any]) -> lis
     if not tensors:
         findings.append("the file holds no tensors: nothing was trained")
     for what, names in (
-        ("tensors that are no LoRA pair's, which servers refuse", unknown),
+        (f"tensors that are no LoRA pair's, which servers refuse{_whole_modules(unknown)}", unknown),
         (f"dtype other than {', '.join(WIDTH)}", wrong_dtype),
-        ("not a matrix", not_matrix),
+        ("not a matrix (were the shards of ZeRO-3 or FSDP gathered before saving?)", not_matrix),
         ("lora_A without lora_B or the reverse", [m for m, h in halves.items() if len(h) == 1]),
         ("rank differs from the config's", list(_wrong_ranks(tensors, ranks(config)))),
         ("not among target_modules", _outside(halves, config.get("target_modules"))),
@@ -126,6 +126,12 @@ def _outside(modules: Iterable[str], targets: Any) -> list[str]:
     if not isinstance(targets, list) or not targets:
         return []  # a string is a regular expression, which is not run either
     return [m for m in modules if not any(_hits(m, t) for t in targets if isinstance(t, str))]
+
+
+def _whole_modules(unknown: Collection[str]) -> str:
+    if any(n.endswith(("embed_tokens.weight", "lm_head.weight", "base_layer.weight")) for n in unknown):
+        return " (PEFT adds whole embeddings by itself: save_pretrained(…, save_embedding_layers=False))"
+    return ""
 
 
 def _hits(module: str, target: str) -> bool:

@@ -66,7 +66,7 @@ ERRORS = [
     ("KaSA", options(kasa_config={"beta": 1}), "kasa_config is set"),
     ("above any server", adapter(rank=1024), "rank 1024 is above 512"),
     ("no tensors", Adapter(CONFIG, ()), "nothing was trained"),
-    ("a whole module's weight", adapter(add=[("base_model.model.lm_head.weight", (8, 8))]), "no LoRA pair's"),
+    ("a whole module's weight", adapter(add=[("base_model.model.lm_head.weight", (8, 8))]), "save_embedding_layers=False"),
     ("DoRA's vector", adapter(add=[(f"{PREFIX}.0.self_attn.q_proj.lora_magnitude_vector", (8,))]), "no LoRA pair's"),
     ("half a pair", adapter(drop=[q("B")]), "lora_A without lora_B or the reverse: model.layers.0.self_attn.q_proj"),
     ("other half", adapter(drop=[q("A")]), "lora_A without lora_B or the reverse"),

@@ -38,6 +38,7 @@ from airflow_provider_llmserve.runtimes.huggingface_preflight import (
     service_findings,
     service_lookups,
 )
+from airflow_provider_llmserve.runtimes.ownership import MANAGED_BY
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, ServeSpec
 
@@ -76,7 +77,6 @@ PERMISSIONS: tuple[Permission, ...] = (
 
 LABEL_NAME = "app.kubernetes.io/name"
 LABEL_INSTANCE = "app.kubernetes.io/instance"
-MANAGED_BY = {"app.kubernetes.io/managed-by": "airflow-llmserve"}
 DEFAULT_IMAGE = f"kserve/huggingfaceserver:{NEWEST_TAG[max(NEWEST_TAG)]}"
 """The CPU image; with GPUs its ``-gpu`` tag."""
 
@@ -149,7 +149,7 @@ def watched(name: str) -> list[Watched]:
 def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> list[Lookup]:
     """The Secrets, claims and account that the pods stand on, and the Services whose names we take."""
     assert isinstance(spec, HuggingFaceServe)
-    return [*common_lookups(spec), *service_lookups(name, spec.service_name)]
+    return [*common_lookups(spec, name), *service_lookups(name, spec.service_name)]
 
 
 def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:

@@ -13,22 +13,22 @@ from airflow_provider_llmserve.runtimes import pod_template
 from airflow_provider_llmserve.runtimes.base import PVC, SECRET, SERVICE, SERVICE_ACCOUNT, Facts, Kind, Lookup
 from airflow_provider_llmserve.runtimes.huggingface_cli import command_line
 from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
+from airflow_provider_llmserve.runtimes.ownership import CONNECTION, MANAGED_BY, companion_name
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.huggingface_rules import huggingface_findings
 from airflow_provider_llmserve.specs.pod import Resources
 
 INSTANCE = "app.kubernetes.io/instance"
-MANAGER = "app.kubernetes.io/managed-by"
-OURS = "airflow-llmserve"
 _RESERVED_VOLUMES = ("model", "shm", "storage-secret")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
 
 
-def common_lookups(spec: HuggingFaceServe) -> Iterator[Lookup]:
-    """The objects that the pods stand on."""
+def common_lookups(spec: HuggingFaceServe, name: str) -> Iterator[Lookup]:
+    """The objects that the pods stand on, but for the Secret that we make ourselves of Airflow connections."""
     for secret in dict.fromkeys([*spec.secrets, *filter(None, (spec.storage_secret, spec.registry_secret))]):
-        yield Lookup(SECRET, secret)
+        if not secret.startswith(CONNECTION) and secret != companion_name(name):
+            yield Lookup(SECRET, secret)
     if spec.service_account:
         yield Lookup(SERVICE_ACCOUNT, spec.service_account)
     for claim in _existing_claims(spec):
@@ -50,7 +50,7 @@ def common_findings(
     yield from command_line(spec, version).findings
     yield from _image(image, settings)
     yield from _volumes(spec)
-    yield from _missing(spec, facts)
+    yield from _missing(spec, name, facts)
 
 
 def common_notes(spec: HuggingFaceServe, version: Version | None) -> Iterator[str]:
@@ -72,7 +72,7 @@ def service_findings(name: str, alias: str | None, facts: Facts) -> Iterator[str
             continue
         labels = (standing.get("metadata") or {}).get("labels") or {}
         run = labels.get(INSTANCE, "")
-        if labels.get(MANAGER) != OURS:
+        if not MANAGED_BY.items() <= labels.items():
             yield f"{role} {service!r}: a Service of this name exists and was not made by this package; use another name"
         elif role == "name" and run != name:
             yield f"name {service!r}: it is the service_name of the serving run {run!r}; use another name"
@@ -126,12 +126,12 @@ def _existing_claims(spec: HuggingFaceServe) -> Iterator[str]:
             yield pod_template.claim_of(volume, "")
 
 
-def _missing(spec: HuggingFaceServe, facts: Facts) -> Iterator[str]:
+def _missing(spec: HuggingFaceServe, name: str, facts: Facts) -> Iterator[str]:
     remedies: dict[Kind, Any] = {
         SECRET: "create it in the namespace first",
         SERVICE_ACCOUNT: "create it in the namespace first",
         PVC: "create the claim, or give spec.size to have one made",
     }
-    for lookup in common_lookups(spec):
+    for lookup in common_lookups(spec, name):
         if present(facts, lookup.kind, lookup.name) is False:
             yield f"{lookup.kind.kind} {lookup.name!r} does not exist; {remedies[lookup.kind]}"

@@ -41,6 +41,7 @@ CONTROLLER_GRACE = timedelta(seconds=5)
 """How long a new Deployment may go without a status before its controller is said not to run; it needs some 50 ms."""
 BEHIND_GRACE = timedelta(minutes=1)
 """The same for a change of a Deployment that has a status: a busy controller may need seconds."""
+_ADDING = ("starting", "pods_missing", "surplus_pod")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class Subject:
     name: str
     model: str
     asked_at: datetime
+    enough: int | None = None
+    """Ready pods that are enough while an autoscaler adds more; None where all must be ready."""
+    zero_word: str = "stopped"
+    """The word for zero pods, as asked."""
 
 
 def model_name_in(container: Object, default: str) -> str:
@@ -73,12 +78,14 @@ def judge(subject: Subject, deployment: Object, observed: Observed, now: datetim
     if idle:
         return idle
     if state.wanted == 0:
-        return _zero(deployment, state, observed)
+        return _zero(subject, deployment, observed)
+    if subject.enough is not None and state.ready >= subject.enough and not state.old_pods and state.reason in _ADDING:
+        return _proof(subject, deployment, state, observed)
     trouble = _trouble(deployment, state, observed, now)
     if trouble is not None and (trouble.fatal or state.reason):
-        return _troubled(subject, state, trouble)
+        return _troubled(state, trouble)
     if state.reason:
-        return _unfinished(state)
+        return verdict(State.PROGRESSING, state.reason, state.summary, evidence=state.evidence)
     if not rollout_complete(deployment):
         return verdict(State.PROGRESSING, "starting", f"{state.summary}; the Deployment's own figures do not say so yet")
     return _proof(subject, deployment, state, observed)
@@ -98,26 +105,17 @@ def _nobody_acts(subject: Subject, deployment: Object, state: Rollout, now: date
         since = (now - subject.asked_at).total_seconds()
         summary = f"no controller has acted on Deployment {name_of(deployment)} for {since:.0f} s"
         return verdict(State.UNMANAGED, "controller_not_running", summary, evidence=state.evidence)
-    return verdict(
-        State.DEGRADED if state.serving and _lasting(subject, now) else State.PROGRESSING,
-        "controller_behind",
-        state.summary,
-        evidence=state.evidence,
-    )
+    return verdict(State.PROGRESSING, "controller_behind", state.summary, evidence=state.evidence)
 
 
-def _lasting(subject: Subject, now: datetime) -> bool:
-    return now - subject.asked_at > BEHIND_GRACE
-
-
-def _zero(deployment: Object, state: Rollout, observed: Observed) -> Assessment:
+def _zero(subject: Subject, deployment: Object, observed: Observed) -> Assessment:
     left = live_pods(deployment, observed)
     if left:
         ending = f"{len(left)} pods still run: {', '.join(name_of(p) for p in left[:3])}"
         return verdict(State.PROGRESSING, "stopping", ending)
     if not rollout_complete(deployment):
         return verdict(State.PROGRESSING, "stopping", "the Deployment's own figures do not say zero yet")
-    return verdict(State.SCALED_TO_ZERO, "stopped", "no pod runs, as asked")
+    return verdict(State.SCALED_TO_ZERO, subject.zero_word, "no pod runs, as asked")
 
 
 def _trouble(deployment: Object, state: Rollout, observed: Observed, now: datetime) -> PodTrouble | None:
@@ -143,7 +141,7 @@ def _thrown_out(deployment: Object, state: Rollout, observed: Observed, now: dat
                 yield found
 
 
-def _troubled(subject: Subject, state: Rollout, trouble: PodTrouble) -> Assessment:
+def _troubled(state: Rollout, trouble: PodTrouble) -> Assessment:
     serving = state.serving
     figures = state.summary or f"{state.ready} of {state.wanted} pods are ready"
     return verdict(
@@ -155,10 +153,6 @@ def _troubled(subject: Subject, state: Rollout, trouble: PodTrouble) -> Assessme
         evidence=trouble.evidence,
         fatal=trouble.fatal if trouble.fatal != REASONS[trouble.reason].impossible else None,
     )
-
-
-def _unfinished(state: Rollout) -> Assessment:
-    return verdict(State.PROGRESSING, state.reason, state.summary, evidence=state.evidence)
 
 
 def _proof(subject: Subject, deployment: Object, state: Rollout, observed: Observed) -> Assessment:

@@ -1,0 +1,289 @@
+"""HuggingFace-serve as KServe's InferenceService (v1beta1): standard mode, and Knative mode.
+
+Facts about KServe were read in v0.13 to v0.20 (github.com/kserve/kserve) and seen in runs of v0.20.0's controller with its webhooks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from airflow_provider_llmserve.endpoint import Endpoint, Identity
+from airflow_provider_llmserve.owner import digest
+from airflow_provider_llmserve.readiness.fields import text
+from airflow_provider_llmserve.readiness.observed import Observed
+from airflow_provider_llmserve.runtimes import huggingface_endpoint, pod_template
+from airflow_provider_llmserve.runtimes.base import (
+    CRD,
+    DEPLOYMENT,
+    EVENT,
+    INFERENCE_SERVICE,
+    POD,
+    PVC,
+    REPLICA_SET,
+    Facts,
+    Lookup,
+    Manifest,
+    Permission,
+    Watched,
+)
+from airflow_provider_llmserve.runtimes.huggingface_cli import command_line, hub_path, image_version
+from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
+from airflow_provider_llmserve.runtimes.huggingface_endpoint import call
+from airflow_provider_llmserve.runtimes.huggingface_preflight import common_findings, common_lookups, common_notes, present
+from airflow_provider_llmserve.runtimes.inferenceservice_assess import assess
+from airflow_provider_llmserve.runtimes.inferenceservice_facts import (
+    AUTOSCALER,
+    DISABLE_AUTO_UPDATE,
+    ISVC_LABEL,
+    MODE,
+    NONCE,
+    STOP,
+    STORAGE_SECRET,
+    mode_word,
+)
+from airflow_provider_llmserve.runtimes.ownership import MANAGED_BY
+from airflow_provider_llmserve.settings import Settings
+from airflow_provider_llmserve.specs import HuggingFaceServe, ServeSpec
+
+__all__ = [
+    "NAME",
+    "PERMISSIONS",
+    "PRIMARY",
+    "RECORD",
+    "assess",
+    "call",
+    "endpoint",
+    "findings",
+    "lookups",
+    "notes",
+    "render",
+    "watched",
+]
+
+NAME = "inferenceservice"
+PRIMARY = INFERENCE_SERVICE
+RECORD: Literal["primary", "companion"] = "companion"
+"""Any changed annotation or label of an InferenceService rolls the model out, so owner and spec live in a ConfigMap that it owns."""
+
+_READ = ("get", "list", "watch")
+PERMISSIONS: tuple[Permission, ...] = (
+    Permission("serving.kserve.io", "inferenceservices", (*_READ, "create", "patch", "delete")),
+    Permission("", "configmaps", (*_READ, "create", "patch", "delete")),
+    Permission("apps", "deployments", _READ),
+    Permission("apps", "replicasets", _READ),
+    Permission("", "pods", _READ),
+    Permission("", "persistentvolumeclaims", (*_READ, "create", "patch", "delete"), optional=True),
+    Permission("", "events", _READ, optional=True),
+    Permission("", "pods/log", ("get",), optional=True),
+    Permission("", "secrets", ("get",), optional=True),
+    Permission("", "serviceaccounts", ("get",), optional=True),
+    Permission("", "services/proxy", ("get", "create"), optional=True),
+    Permission("apiextensions.k8s.io", "customresourcedefinitions", ("get",), optional=True),
+)
+
+_ISVC_CRD = Lookup(CRD, "inferenceservices.serving.kserve.io")
+_KNATIVE_CRD = Lookup(CRD, "services.serving.knative.dev")
+_HOST_LIMIT = 63
+_HOST_EXTRA = len("-predictor-")
+
+
+def render(spec: ServeSpec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
+    """The InferenceService, and the claims of new volumes.
+
+    ``spec.predictor.annotations`` carries a digest of everything that decides what runs. KServe copies it into the pod template, where it
+    proves that the controller has rendered this very spec; it does not change with replicas, so scaling rolls nothing out.
+    """
+    assert isinstance(spec, HuggingFaceServe)
+    spec = pod_template.overlaid(spec, settings)
+    predictor = _predictor(spec, name, settings)
+    predictor["annotations"] = {NONCE: digest(predictor)[:16], **_progress_deadline(spec)}
+    predictor |= _scaling(spec)
+    annotations = _annotations(spec, stopped, settings)
+    manifests: list[Manifest] = [
+        {
+            "apiVersion": INFERENCE_SERVICE.api_version,
+            "kind": INFERENCE_SERVICE.kind,
+            "metadata": {"name": name, "namespace": namespace, "labels": dict(MANAGED_BY), "annotations": annotations},
+            "spec": {"predictor": predictor},
+        }
+    ]
+    for claim in pod_template.claims(spec, name=name):
+        metadata = {**claim["metadata"], "namespace": namespace, "labels": dict(MANAGED_BY)}
+        manifests.append({"apiVersion": "v1", "kind": PVC.kind, "metadata": metadata, "spec": claim["spec"]})
+    return manifests
+
+
+def bounds(spec: HuggingFaceServe) -> tuple[int, int]:
+    """Fewest and most replicas."""
+    low = spec.replicas if spec.min_replicas is None else spec.min_replicas
+    high = max(low, 1) if spec.max_replicas is None else spec.max_replicas
+    return low, max(low, high)
+
+
+def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> list[Lookup]:
+    """KServe itself, the object that stands there, and what the pods stand on."""
+    assert isinstance(spec, HuggingFaceServe)
+    found = [*common_lookups(spec, name), _ISVC_CRD, Lookup(INFERENCE_SERVICE, name)]
+    return [*found, _KNATIVE_CRD] if spec.deployment_mode == "Knative" else found
+
+
+def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
+    """Everything that shows before any write."""
+    assert isinstance(spec, HuggingFaceServe)
+    found = [*_bad_name(name, settings.namespace), *_bad_cluster(spec, name, settings, facts)]
+    return [
+        *found,
+        *common_findings(spec, name=name, settings=settings, facts=facts, image=spec.image, version=_version(spec, settings)),
+    ]
+
+
+def notes(spec: ServeSpec, *, name: str, settings: Settings) -> list[str]:
+    """What the deployer should know although nothing is wrong: said once, in the log."""
+    assert isinstance(spec, HuggingFaceServe)
+    spec = pod_template.overlaid(spec, settings)
+    said = list(common_notes(spec, _version(spec, settings)))
+    image = spec.image or ""
+    if image and pod_template.gpus(spec) and "@" not in image and not image.endswith("-gpu"):
+        said.append(
+            f"image {image}: KServe appends -gpu to the tag where GPUs are asked for, of a mirror's image too; the registry must have "
+            f"{image}-gpu, or pin the image by digest"
+        )
+    if spec.deployment_mode == "Standard" and spec.startup_seconds > 600:
+        said.append(
+            "startup_seconds: KServe's own progress deadline is 600 s and cannot be set; its status may say that the deadline "
+            "was exceeded while the model still loads, which does not end the wait"
+        )
+    return said
+
+
+def watched(name: str) -> list[Watched]:
+    label = f"{ISVC_LABEL}={name}"
+    return [
+        Watched(INFERENCE_SERVICE, name=name),
+        Watched(DEPLOYMENT, labels=label),
+        Watched(REPLICA_SET, labels=label),
+        Watched(POD, labels=label),
+        Watched(EVENT, required=False),
+    ]
+
+
+def endpoint(spec: ServeSpec, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
+    """The address in the cluster that the status gives (the predictor's Service before there is one), then the one outside."""
+    assert isinstance(spec, HuggingFaceServe)
+    live = observed.get(INFERENCE_SERVICE.kind, identity.name)
+    inside = text(live, "status", "address", "url") or f"http://{identity.name}-predictor.{identity.namespace}.svc.cluster.local"
+    urls = dict.fromkeys(u.rstrip("/") for u in (inside, text(live, "status", "url")) if u)
+    return huggingface_endpoint.endpoint(spec, identity=identity, urls=tuple(urls), version=_version(spec, settings))
+
+
+def _version(spec: HuggingFaceServe, settings: Settings) -> Version | None:
+    """Of the image that the spec names, else of the cluster's KServe, whose runtime brings its own."""
+    return image_version(spec.image if spec.image else f":{settings.kserve_version}")
+
+
+def _annotations(spec: HuggingFaceServe, stopped: bool, settings: Settings) -> dict[str, str]:
+    version = image_version(f":{settings.kserve_version}")
+    annotations = {MODE: mode_word(spec.deployment_mode, version)}
+    low, high = bounds(spec)
+    if spec.deployment_mode == "Standard":
+        # Without it an HPA is always made, which raises minReplicas 0 to 1; "none" came with 0.15.
+        fixed = low == high and (version is None or version >= (0, 15))
+        annotations[AUTOSCALER] = "none" if fixed else "hpa"
+    if stopped:
+        annotations[STOP] = "true"
+    if spec.storage_secret:
+        annotations[STORAGE_SECRET] = spec.storage_secret
+    return annotations
+
+
+def _scaling(spec: HuggingFaceServe) -> dict[str, Any]:
+    low, high = bounds(spec)
+    fields: dict[str, Any] = {
+        "minReplicas": low,
+        "maxReplicas": high,
+        "scaleTarget": spec.scale_target,
+        "scaleMetric": spec.scale_metric,
+        "canaryTrafficPercent": spec.canary_traffic_percent,
+    }
+    return {k: v for k, v in fields.items() if v is not None}
+
+
+def _progress_deadline(spec: HuggingFaceServe) -> dict[str, str]:
+    """Knative gives a revision up after its own deadline of 600 s."""
+    if spec.deployment_mode != "Knative":
+        return {}
+    return {"serving.knative.dev/progress-deadline": f"{spec.startup_seconds + 60}s"}
+
+
+def _predictor(spec: HuggingFaceServe, name: str, settings: Settings) -> dict[str, Any]:
+    hub = hub_path(spec.path) is not None
+    volumes, mounts = pod_template.volumes(spec, name=name, fetched_by_us=False)
+    model: dict[str, Any] = {
+        "modelFormat": {"name": "huggingface"},
+        "runtime": spec.serving_runtime,
+        "storageUri": None if hub or spec.path.startswith("/") else spec.path,
+        "image": spec.image,
+        "args": command_line(spec, _version(spec, settings)).args,
+        "env": pod_template.env(spec),
+        "envFrom": pod_template.env_from(*spec.secrets),
+        "resources": _resources(spec),
+        "volumeMounts": mounts,
+        **_probes(spec),
+    }
+    predictor: dict[str, Any] = {
+        "model": {k: v for k, v in model.items() if v not in (None, [], {})},
+        **pod_template.placement(spec),
+    }
+    if volumes:
+        predictor["volumes"] = volumes
+    if hub and pod_template.writable_model_volume(spec):
+        predictor["securityContext"] = {"fsGroup": 1000}
+    if spec.deployment_mode == "Standard":
+        predictor["deploymentStrategy"] = pod_template.rollout_strategy(spec)
+    return predictor
+
+
+def _resources(spec: HuggingFaceServe) -> dict[str, Any]:
+    """With a limit for what is requested: KServe fills absent limits with 1 CPU and 2 Gi, below what a model asks for."""
+    resources = pod_template.resources(spec)
+    if "cpu" in resources.get("requests", {}):
+        resources["limits"] = {**resources.get("limits", {}), "cpu": resources["requests"]["cpu"]}
+    return resources
+
+
+def _probes(spec: HuggingFaceServe) -> dict[str, Any]:
+    """Without a probe KServe asks only whether the port is open. Knative rewrites probes and wants no port in them."""
+    probes = pod_template.probes(spec.model_name, spec.startup_seconds)
+    if spec.deployment_mode == "Standard":
+        return probes
+    ready = probes["readinessProbe"]
+    return {"readinessProbe": {**ready, "httpGet": {"path": ready["httpGet"]["path"]}}}
+
+
+def _bad_name(name: str, namespace: str) -> Iterator[str]:
+    if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
+        yield f"name {name!r}: an InferenceService takes lower-case letters, digits and inner dashes, a letter first; set the operator's name"
+    if len(name) + _HOST_EXTRA + len(namespace) > _HOST_LIMIT:
+        yield (
+            f"name {name!r}: KServe makes the host name {name}-predictor-{namespace} of it, which has more than {_HOST_LIMIT} characters; "
+            f"shorten it to {max(_HOST_LIMIT - _HOST_EXTRA - len(namespace), 0)}"
+        )
+
+
+def _bad_cluster(spec: HuggingFaceServe, name: str, settings: Settings, facts: Facts) -> Iterator[str]:
+    if facts.objects.get(_ISVC_CRD, _ISVC_CRD) is None:
+        yield "KServe is not installed (there is no kind InferenceService); install it, or set runtime: deployment"
+    if spec.deployment_mode == "Knative" and present(facts, _KNATIVE_CRD.kind, _KNATIVE_CRD.name) is False:
+        yield "deployment_mode Knative: Knative is not installed, and KServe would wait for ever; use deployment_mode: Standard"
+    standing = facts.objects.get(Lookup(INFERENCE_SERVICE, name)) or {}
+    annotations = (standing.get("metadata") or {}).get("annotations") or {}
+    if annotations.get(DISABLE_AUTO_UPDATE) == "true":
+        yield (
+            f"InferenceService {name!r} carries {DISABLE_AUTO_UPDATE}: while it is Ready, KServe skips every update of it; remove the annotation"
+        )
+    version = image_version(f":{settings.kserve_version}")
+    mode = text(standing, "status", "deploymentMode")
+    if mode and mode_word(mode, version) != mode_word(spec.deployment_mode, version):
+        yield f"InferenceService {name!r} runs in mode {mode}, which KServe never changes; tear it down first, or use another name"

@@ -1,0 +1,299 @@
+"""The verdict about an InferenceService.
+
+Ready is never believed by itself: it stays True while a change is not rendered yet, through a whole rollout, and for ten minutes of a
+failing one. What is asked for must arrive in the Deployment's pod template, roll out in full, and answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from airflow_provider_llmserve.readiness.events import event_text, event_time, events_about
+from airflow_provider_llmserve.readiness.fields import (
+    at,
+    condition,
+    is_true,
+    items,
+    labels_of,
+    mapping,
+    name_of,
+    number,
+    owned_by,
+    text,
+    uid_of,
+)
+from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
+from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
+from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
+from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
+from airflow_provider_llmserve.runtimes.huggingface_identity import VISIBLE_WITHIN, deletion, identity_verdict
+from airflow_provider_llmserve.runtimes.huggingface_workload import BEHIND_GRACE, CONTROLLER_GRACE, Subject, judge, model_name_in
+from airflow_provider_llmserve.runtimes.inferenceservice_facts import (
+    AUTOSCALER,
+    DISABLE_AUTO_UPDATE,
+    ISVC_LABEL,
+    KNATIVE,
+    MODE,
+    STANDARD,
+    STOP,
+    mode_of,
+)
+from airflow_provider_llmserve.runtimes.inferenceservice_rendered import annotation_drift, unrendered
+
+INVALID_GRACE = timedelta(seconds=30)
+"""How long ``InvalidSpec`` may stand before it is final: it outlives its cause until the next reconcile, and a runtime may be made."""
+
+_INVALID = {
+    "RuntimeNotRecognized": "unknown_runtime",
+    "NoSupportingRuntime": "no_matching_runtime",
+    "RuntimeDisabled": "runtime_disabled",
+}
+_SAID = (
+    ("invalid domain name", "name_too_long"),
+    ("StorageURI not supported", "storage_scheme_unknown"),
+    ("unsupported deployment mode", "unknown_mode"),
+    ("Knative Services are not available", "knative_missing"),
+    ("No ServingRuntimes or ClusterServingRuntimes with the name", "unknown_runtime"),
+    ("no runtime found to support", "no_matching_runtime"),
+)
+"""What the controller writes into conditions and events, with its meaning. Seen in runs of v0.20.0."""
+
+
+@dataclass(frozen=True)
+class _View:
+    expected: Expected
+    observed: Observed
+    now: datetime
+    live: Object
+
+    @property
+    def manifest(self) -> Object:
+        return self.expected.manifest
+
+    @property
+    def name(self) -> str:
+        return name_of(self.manifest)
+
+    @property
+    def predictor(self) -> Object:
+        return mapping(self.manifest, "spec", "predictor")
+
+    @property
+    def waited(self) -> timedelta:
+        return self.now - self.expected.asked_at
+
+    @property
+    def mode(self) -> str:
+        return mode_of(text(self.manifest, "metadata", "annotations", MODE) or text(self.live, "status", "deploymentMode"))
+
+    @property
+    def stopped(self) -> bool:
+        return text(self.manifest, "metadata", "annotations", STOP) == "true"
+
+    @property
+    def pods(self) -> list[Object]:
+        """Pods whose containers may still run."""
+        found = self.observed.of("Pod")
+        return [p for p in found if labels_of(p).get(ISVC_LABEL) == self.name and not pod_ended(p)]
+
+    @property
+    def serving(self) -> bool:
+        return any(pod_ready(p) for p in self.pods)
+
+    def proof(self, field: str, value: str) -> Evidence:
+        return Evidence(f"InferenceService {self.name}", field, value)
+
+
+def assess(expected: Expected, observed: Observed, now: datetime) -> Assessment:
+    """Is what we applied in effect, and does it answer?"""
+    name = name_of(expected.manifest)
+    live = observed.get("InferenceService", name)
+    view = _View(expected, observed, now, live or {})
+    if not expected.present:
+        return deletion(expected, live, view.pods, observed, now)
+    settled = identity_verdict(expected, live, observed, now)
+    if settled is not None or live is None:
+        return settled or verdict(State.PROGRESSING, "not_applied", f"InferenceService {name} is not visible yet")
+    for rule in (_annotations, _impossible, _stopped, _controller_says):
+        found = rule(view)
+        if found is not None:
+            return found
+    deployment = _deployment(view)
+    if deployment is None:
+        return _nothing_made(view)
+    missing = unrendered(view.manifest, deployment)
+    if missing:
+        return _not_rendered(view, missing)
+    return _settle(view, deployment)
+
+
+def _annotations(view: _View) -> Assessment | None:
+    changed = annotation_drift(view.manifest, view.live)
+    stop_by_others = text(view.live, "metadata", "annotations", STOP) == "true" and not view.stopped
+    if not changed and not stop_by_others:
+        return None
+    what = ", ".join(changed or [STOP])
+    if view.waited < VISIBLE_WITHIN and not _before_differs(view, changed or [STOP]):
+        return verdict(State.PROGRESSING, "not_applied", f"our change of {what} is not visible yet")
+    said = f"another writer changed {what} of InferenceService {view.name}"
+    return verdict(State.SUPERSEDED, "superseded", said, evidence=[view.proof("metadata.annotations", what)])
+
+
+def _before_differs(view: _View, keys: list[str]) -> bool:
+    """The live annotations are not those that stood there before our write either."""
+    there = mapping(view.live, "metadata", "annotations")
+    before = mapping(view.expected.before, "metadata", "annotations") if view.expected.before is not None else there
+    return any(there.get(k) != before.get(k) for k in keys)
+
+
+def _impossible(view: _View) -> Assessment | None:
+    """What the object asks for and KServe never does, whatever its status says."""
+    if view.mode not in (STANDARD, KNATIVE, "ModelMesh", ""):
+        said = f"KServe does not know deployment mode {view.mode!r}"
+        return _hopeless(view, "unknown_mode", said, view.proof(f"metadata.annotations[{MODE}]", view.mode))
+    percent = at(view.predictor, "canaryTrafficPercent")
+    if view.mode == STANDARD and percent is not None:
+        said = f"canaryTrafficPercent {percent} has no effect in standard mode"
+        return _hopeless(view, "canary_ignored", said, view.proof("spec.predictor.canaryTrafficPercent", str(percent)))
+    return None
+
+
+def _hopeless(view: _View, word: str, said: str, proof: Evidence, detail: str = "", fatal: bool = True) -> Assessment:
+    return verdict(
+        trouble_state(fatal=fatal, serving=view.serving),
+        word,
+        said,
+        detail=detail,
+        evidence=[proof],
+        fatal=None if fatal == REASONS[word].impossible else fatal,
+    )
+
+
+def _stopped(view: _View) -> Assessment | None:
+    if not view.stopped:
+        return None
+    if view.pods:
+        return verdict(
+            State.PROGRESSING, "stopping", f"{len(view.pods)} pods still run: {', '.join(name_of(p) for p in view.pods[:3])}"
+        )
+    if not is_true(view.live, "Stopped") or _deployment(view) is not None:
+        return verdict(State.PROGRESSING, "stopping", "KServe has not taken the Deployment away yet")
+    return verdict(State.SCALED_TO_ZERO, "stopped", "no pod runs, as asked")
+
+
+def _controller_says(view: _View) -> Assessment | None:
+    """The controller's own refusal of the spec. It is believed while nothing of this spec was rendered."""
+    deployment = _deployment(view)
+    if deployment is not None and not unrendered(view.manifest, deployment) and not _invalid(view):
+        return None
+    invalid = _invalid(view)
+    if invalid:
+        reason = text(view.live, "status", "modelStatus", "lastFailureInfo", "reason")
+        message = text(view.live, "status", "modelStatus", "lastFailureInfo", "message")
+        proof = view.proof("status.modelStatus.lastFailureInfo", reason)
+        said = f"the controller cannot render this spec: {reason}"
+        return _hopeless(view, invalid, said, proof, message, fatal=view.waited > INVALID_GRACE)
+    for source, message in _messages(view):
+        for words, word in _SAID:
+            if words in message:
+                said = "the controller cannot act on this spec"
+                return _hopeless(view, word, said, view.proof(source, message[:300]), message)
+    failed = next((c for c in items(view.live, "status", "conditions") if c.get("reason") == "ReconcileFailed"), None)
+    if failed is not None and view.waited > CONTROLLER_GRACE:
+        message = text(failed, "message")
+        proof = view.proof(f"conditions[{text(failed, 'type')}]", message[:300])
+        return _hopeless(view, "reconcile_failed", "the controller fails to act on this spec", proof, message, fatal=False)
+    return None
+
+
+def _invalid(view: _View) -> str:
+    """Our word for ``InvalidSpec``; empty where the status does not say so. ``lastFailureInfo`` alone outlives a corrected spec."""
+    status = mapping(view.live, "status", "modelStatus")
+    if text(status, "transitionStatus") != "InvalidSpec":
+        return ""
+    return _INVALID.get(text(status, "lastFailureInfo", "reason"), "spec_invalid")
+
+
+def _messages(view: _View) -> Iterator[tuple[str, str]]:
+    """Conditions, then events since our request: in a healthy run events of these reasons occur too, so their words decide."""
+    for one in items(view.live, "status", "conditions"):
+        if one.get("status") != "True" and text(one, "message"):
+            yield f"conditions[{text(one, 'type')}]", text(one, "message")
+    for event in events_about(view.observed, view.live, "InternalError", "ServerlessModeRejected"):
+        since = event_time(event)
+        if since is None or since >= view.expected.asked_at - timedelta(seconds=1):
+            yield f"Event {text(event, 'reason')}", event_text(event)
+
+
+def _deployment(view: _View) -> Object | None:
+    """The Deployment that the controller made of the InferenceService; in Knative mode that of the newest revision."""
+    revision = text(view.live, "status", "components", "predictor", "latestCreatedRevision")
+    for one in view.observed.of("Deployment"):
+        if view.mode == KNATIVE and revision and name_of(one) == f"{revision}-deployment":
+            return one
+        if view.mode != KNATIVE and name_of(one) == f"{view.name}-predictor" and _is_child(view, one):
+            return one
+    return None
+
+
+def _is_child(view: _View, deployment: Object) -> bool:
+    return not uid_of(view.live) or owned_by(deployment, uid_of(view.live))
+
+
+def _nothing_made(view: _View) -> Assessment:
+    if not items(view.live, "status", "conditions") and view.waited > CONTROLLER_GRACE:
+        said = f"no controller has acted on InferenceService {view.name} for {view.waited.total_seconds():.0f} s"
+        return verdict(State.UNMANAGED, "controller_not_running", said, evidence=[view.proof("status", "empty")])
+    return verdict(State.PROGRESSING, "starting", "the controller has not made the Deployment yet")
+
+
+def _not_rendered(view: _View, missing: list[str]) -> Assessment:
+    what = ", ".join(missing[:4])
+    held = text(view.live, "metadata", "annotations", DISABLE_AUTO_UPDATE) == "true"
+    if held and is_true(view.live, "Ready"):
+        proof = view.proof(f"metadata.annotations[{DISABLE_AUTO_UPDATE}]", "true")
+        return _hopeless(view, "auto_update_disabled", f"KServe skips this update ({what} not rendered)", proof)
+    said = f"the controller has not rendered our change yet ({what})"
+    if view.waited > BEHIND_GRACE:
+        return verdict(State.UNMANAGED, "controller_not_running", said, evidence=[view.proof("pod template", f"lacks {what}")])
+    return verdict(State.PROGRESSING, "controller_behind", said, evidence=[view.proof("pod template", f"lacks {what}")])
+
+
+def _settle(view: _View, deployment: Object) -> Assessment:
+    low, high = number(view.predictor, "minReplicas"), number(view.predictor, "maxReplicas")
+    scaled = text(view.manifest, "metadata", "annotations", AUTOSCALER) not in ("none", "external") or view.mode == KNATIVE
+    wanted = number(deployment, "spec", "replicas") if at(deployment, "spec", "replicas") is not None else 1
+    if view.mode == STANDARD and not _within(wanted, low, high, scaled):
+        said = f"the Deployment is set to {wanted} replicas, asked for are {low}" + (f" to {high}" if high > low else "")
+        return verdict(State.PROGRESSING, "pods_missing" if wanted < low else "surplus_pod", said)
+    container = _first_container(view, deployment)
+    subject = Subject(
+        kind="InferenceService",
+        name=view.name,
+        model=model_name_in(container, view.name),
+        asked_at=view.expected.asked_at,
+        enough=max(low, 1) if scaled and wanted else None,
+        zero_word="scaled_to_zero",
+    )
+    found = judge(subject, deployment, view.observed, view.now)
+    if found.state is not State.READY:
+        return found
+    if not scaled and not is_true(view.live, "Ready"):
+        unready = condition(view.live, "Ready")
+        said = f"the pods answer, but KServe does not call it Ready: {text(unready, 'reason') or 'no condition'}"
+        return verdict(State.PROGRESSING, "controller_behind", said, detail=text(unready, "message"), ask=found.ask)
+    if view.mode == STANDARD and low == 0 and scaled and "minReplicas" in view.predictor:
+        return verdict(State.READY, "min_replicas_raised", found.summary, evidence=found.evidence, ask=found.ask)
+    return found
+
+
+def _within(wanted: int, low: int, high: int, scaled: bool) -> bool:
+    if not scaled:
+        return wanted == low
+    return max(low, 1) <= wanted <= max(high, low, 1)
+
+
+def _first_container(view: _View, deployment: Object) -> Object:
+    return next(iter(items(deployment, "spec", "template", "spec", "containers")), mapping(view.predictor, "model"))

@@ -1,6 +1,6 @@
 """Thresholds an evaluation must pass.
 
-A gate is ``{"metric": "exact_match", "min": 0.8}``, with ``max`` for a metric that must stay low, or ``min_gain`` for how much
+A gate is ``{"metric": "exact_match", "min": 0.8}``, with ``max`` for a metric that must stay low, and ``min_gain`` for how much
 the mean must exceed a baseline's (negative: how much it may fall short). **Missing data never passes**: an answer that never came
 counts against every gate, whichever side the gate is on.
 """
@@ -16,7 +16,7 @@ from airflow_provider_llmserve.errors import BadInput
 
 
 class Gate(BaseModel):
-    """One threshold; exactly one of ``min``, ``max`` and ``min_gain``. All bounds are inclusive."""
+    """Thresholds for one metric: at least one of ``min``, ``max`` and ``min_gain``, all of which must hold. Bounds are inclusive."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -32,34 +32,29 @@ class Gate(BaseModel):
     """An advisory gate is reported and fails nothing."""
 
     @model_validator(mode="after")
-    def _one_bound(self) -> Gate:
-        if sum(bound is not None for bound in (self.min, self.max, self.min_gain)) != 1:
-            raise ValueError("needs exactly one of min, max and min_gain")
+    def _some_bound(self) -> Gate:
+        if self.min is None and self.max is None and self.min_gain is None:
+            raise ValueError("needs min, max or min_gain")
         return self
 
-    def judge(self, summary: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The gate with what was measured: ``value``, ``passed``, and a sentence in ``text``.
+    def judge(self, summary: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        """One verdict a bound.
 
         ``summary`` and ``baseline`` hold ``metrics``, ``n`` and ``errors`` as an evaluation returns them.
         """
         mean = float(summary["metrics"][self.metric]["mean"])
+        verdicts = []
         if self.min is not None:
             value = _clean(mean)
-            bound, passed = f">= {self.min:g}", value >= self.min
-        elif self.max is not None:
+            verdicts.append(_verdict(self.metric, "min", self.min, value, value >= self.min, self.kind))
+        if self.max is not None:
             value = _clean(min(1.0, mean + _unanswered(summary)))
-            bound, passed = f"<= {self.max:g}", value <= self.max
-        else:
+            verdicts.append(_verdict(self.metric, "max", self.max, value, value <= self.max, self.kind))
+        if self.min_gain is not None:
             assert baseline is not None
-            assert self.min_gain is not None
             value = _clean(mean - min(1.0, float(baseline["metrics"][self.metric]["mean"]) + _unanswered(baseline)))
-            bound, passed = f"gain >= {self.min_gain:+g}", value >= self.min_gain
-        return {
-            **self.model_dump(exclude_none=True),
-            "value": value,
-            "passed": passed,
-            "text": f"{self.metric} {value:.4g} ({'passed' if passed else 'missed'}: {bound})",
-        }
+            verdicts.append(_verdict(self.metric, "min_gain", self.min_gain, value, value >= self.min_gain, self.kind))
+        return verdicts
 
 
 def parse_gates(
@@ -90,20 +85,19 @@ def parse_gates(
 def error_gate(summary: Mapping[str, Any], max_error_rate: float) -> dict[str, Any]:
     """The gate that every evaluation has: not too many samples without an answer."""
     rate = _unanswered(summary)
-    passed = rate <= max_error_rate
-    return {
-        "metric": "error_rate",
-        "max": max_error_rate,
-        "kind": "required",
-        "value": rate,
-        "passed": passed,
-        "text": f"error_rate {rate:.4g} ({'passed' if passed else 'missed'}: <= {max_error_rate:g})",
-    }
+    return _verdict("error_rate", "max", max_error_rate, rate, rate <= max_error_rate, "required")
 
 
 def passed(verdicts: Sequence[Mapping[str, Any]]) -> bool:
     """Whether no required gate was missed."""
     return all(one["passed"] or one["kind"] == "advisory" for one in verdicts)
+
+
+def _verdict(metric: str, bound: str, limit: float, value: float, passed: bool, kind: str) -> dict[str, Any]:
+    """A gate as it stands in the summary: its bound, what was measured, and a sentence."""
+    wanted = {"min": f">= {limit:g}", "max": f"<= {limit:g}", "min_gain": f"gain >= {limit:+g}"}[bound]
+    text = f"{metric} {value:.4g} ({'passed' if passed else 'missed'}: {wanted})"
+    return {"metric": metric, bound: limit, "kind": kind, "value": value, "passed": passed, "text": text}
 
 
 def _clean(value: float) -> float:

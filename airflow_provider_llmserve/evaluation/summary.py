@@ -51,7 +51,7 @@ def summarise(plan: Plan, rows: Sequence[Row], answers: Sequence[Answer], *, dat
         "latency_s": latency([answer.latency for answer in answers if answer.latency is not None]),
         "results": results,
     }
-    judged = [gate.judge(summary, plan.baseline) for gate in plan.gates]
+    judged = [one for gate in plan.gates for one in gate.judge(summary, plan.baseline)]
     judged.append(gates.error_gate(summary, plan.max_error_rate))
     summary["gates"] = judged
     summary["verdict"] = "failed" if not gates.passed(judged) else "passed" if plan.gates else "ungated"

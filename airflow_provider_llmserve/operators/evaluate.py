@@ -29,7 +29,7 @@ class EvaluateOperator(BaseOperator):
     :param adapter: which adapter to ask, by its name or its stem before the digest; None asks the base. (templated)
     :param metrics: names out of ``exact_match``, ``contains``, ``regex``, ``accuracy``, ``macro_f1``; None: exact match for text,
         the last two for a classifier. (templated)
-    :param gates: thresholds, ``{"metric": "exact_match", "min": 0.8}`` (or ``max``, or ``min_gain`` over the baseline). (templated)
+    :param gates: thresholds, ``{"metric": "exact_match", "min": 0.8}`` (also ``max``, and ``min_gain`` over the baseline). (templated)
     :param baseline: another evaluation's output, on the same data set and asked alike, for ``min_gain``. (templated)
     :param results: URL for the per-sample results, JSON lines; None: ``<data set>.results/<dag>/<run>/<task>.jsonl`` beside
         the data set. (templated)

@@ -216,7 +216,7 @@ def test_base_and_adapter_compared(run):
         (lambda run: run.dataset.write_text('{"prompt"'), {}, "line 1: no JSON"),
         (lambda run: run.dataset.with_name("support.results").write_text(""), {}, "say where with results="),
         (lambda run: None, {"results": "nope://bucket/x.jsonl"}, "nope://bucket/x.jsonl"),
-        (lambda run: None, {"gates": [{"metric": "exact_match"}]}, "exactly one of"),
+        (lambda run: None, {"gates": [{"metric": "exact_match"}]}, "needs min, max or min_gain"),
         (lambda run: None, {"adapter": "other"}, "served adapters: tuned-3f9a2c1d"),
     ],
     ids=["no data set", "bad line", "no place for results", "unknown store", "bad gate", "unknown adapter"],

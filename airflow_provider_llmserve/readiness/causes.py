@@ -40,7 +40,9 @@ FAMILY: Mapping[str, frozenset[str]] = {
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _PREFIX = re.compile(
-    r"^(\([\w-]+ pid=\d+\) )?((DEBUG|INFO|WARNING|ERROR|CRITICAL) )?(\d\d-\d\d \d\d:\d\d:\d\d )?(\[[\w./-]+:\d+\] )?"
+    r"^(\([\w-]+ pid=\d+\) )?"  # vLLM's process
+    r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.,]\d+ \d+ [\w.]+ )?"  # KServe: time, process, logger
+    r"((DEBUG|INFO|WARNING|ERROR|CRITICAL):? +)?(\d\d-\d\d \d\d:\d\d:\d\d )?(\[[^\]\s]+:\d+\] )?"
 )
 
 

@@ -138,13 +138,14 @@ class History:
             at = (moment(found, "metadata", "creationTimestamp") if found else None) or at
         return Expected(manifest=self.want, asked_at=at, present=self.present, before=before)
 
-    def times(self, every: float = 1.0) -> list[float]:
+    def times(self, every: float = 1.0, apart: float = 0.0) -> list[float]:
         """The moments at which a verdict could change, from the client's request on: every line, every change of the truth, the end,
-        and (for rules with a clock) one each ``every`` seconds."""
+        and (for rules with a clock) one each ``every`` seconds. Of moments less than ``apart`` seconds apart only the last is kept."""
         first = max(self.asked_at, FIRST_LOOK)
         found = {line["t"] for line in self.lines} | {entry.start for entry in self.truth} | {self.seconds}
         found |= {first + every * n for n in range(int(max(self.seconds - first, 0.0) / every) + 1)}
-        return sorted({round(t + 0.001, 3) for t in found if first <= t <= self.seconds})
+        times = sorted({round(t + 0.001, 3) for t in found if first <= t <= self.seconds})
+        return [t for t, following in zip(times, [*times[1:], float("inf")], strict=True) if following - t >= apart]
 
     def snapshots(self, times: Iterable[float]) -> Iterator[tuple[float, Observed]]:
         """What could be seen at each of ``times`` (ascending): the objects then, logs and answers up to then."""

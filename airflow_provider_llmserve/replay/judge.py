@@ -117,7 +117,7 @@ def _agrees(history: History, said: Assessment, truth: Truth) -> bool:
     if not history.present:
         return truth.proven
     if said.state is State.SCALED_TO_ZERO:
-        return truth.state == "scaled_to_zero"
+        return truth.state == "scaled_to_zero" and truth.reached
     return truth.proven and truth.state != "scaled_to_zero"
 
 
@@ -143,7 +143,7 @@ def _judge_ready(history: History, found: Judgement) -> None:
     reached = [(max(e.start, history.asked_at), end) for e, end in _spans(history) if e.reached and end > history.asked_at]
     if not reached:
         return
-    found.proven_at = reached[0][0]
+    found.proven_at = next((start for start, end in reached if end - start > TOLERANCE or end >= history.seconds), None)
     waits = []
     for start, end in _joined(reached):
         first = next((m.t for m in found.moments if start - TOLERANCE <= m.t <= end and says_reached(history, m.verdict)), None)

@@ -180,7 +180,6 @@ def endpoint(plan: Plan, *, port: int, identity: Identity, model_url: str, engin
             adapters=tuple(AdapterName(name=a) for a in adapters),
             adapter_models=adapters,
         ),
-        oip_url=root if plan.protocol == "huggingface" else None,
         task=task,
     )
 

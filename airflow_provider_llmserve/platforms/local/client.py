@@ -17,6 +17,7 @@ import airflow_provider_llmserve
 from airflow_provider_llmserve.errors import PlatformError, Unavailable
 from airflow_provider_llmserve.platforms.local import control
 from airflow_provider_llmserve.platforms.local.paths import StateDir
+from airflow_provider_llmserve.platforms.local.records import Book
 
 START_TIMEOUT = 60.0
 """Seconds until a started supervisor must answer: it restores runs without waiting for their models."""
@@ -57,12 +58,16 @@ class Client:
         """Snapshots of one run, over as many supervisors as it takes."""
         while True:
             try:
-                await self._ensure()
+                if await self.running() is None:
+                    if Book.read(self.dirs.runs).find(kind, name) is None:
+                        yield None
+                    else:
+                        await self._ensure()
                 async for seen in control.watch(self.dirs.control, kind=kind, name=name):
                     yield seen
             except Unavailable:
                 pass
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(1)
 
     async def running(self) -> dict[str, Any] | None:
         """What a running supervisor says of itself; None where none runs."""
@@ -97,7 +102,7 @@ class Client:
     def _spawn(self) -> None:
         package = str(Path(airflow_provider_llmserve.__file__).parent.parent)
         environment = {k: os.environ[k] for k in _ENVIRONMENT if k in os.environ}
-        environment["PYTHONPATH"] = package
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         module = "airflow_provider_llmserve.platforms.local.supervisor"
         log = os.open(self.dirs.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:

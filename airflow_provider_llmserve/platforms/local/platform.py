@@ -67,13 +67,12 @@ class LocalPlatform:
         return findings
 
     async def find(self, target: Target) -> ServingRun | None:
-        for record in Book.read(self._dirs.runs).runs:
-            if record.name == target.name and target.kind in ("", record.kind):
-                return _run(record)
-        return None
+        record = Book.read(self._dirs.runs).find(target.kind, target.name)
+        return None if record is None else _run(record)
 
     async def apply(self, want: Want, *, replacing: ServingRun | None) -> ServingRun:
         prepared = await self._prepare(want)
+        self._prepared.clear()  # the next deployment looks at the files anew
         if prepared.plan is None:
             raise BadInput(f"{want.spec.kind} {want.name}", prepared.findings)
         ignored = runtime.not_honoured(want.spec)
@@ -98,6 +97,8 @@ class LocalPlatform:
             yield runtime.assess(snapshot, name=run.name, uid=run.uid, version=int(run.version))
 
     async def settle(self, run: ServingRun) -> None:
+        if Book.read(self._dirs.runs).find(run.kind, run.name) is None:
+            return
         await self._client.call("settle", kind=run.kind, name=run.name, uid=run.uid, version=int(run.version))
 
     async def endpoint(self, run: ServingRun) -> Endpoint:
@@ -125,6 +126,8 @@ class LocalPlatform:
 
     async def delete(self, run: ServingRun, *, timeout: float, force: bool = False) -> None:
         """End the run's servers, cutting running requests; with the last run the supervisor ends too."""
+        if Book.read(self._dirs.runs).find(run.kind, run.name) is None:
+            return
         deadline = time.monotonic() + timeout
         what = f"{run.kind} {run.name}"
         try:

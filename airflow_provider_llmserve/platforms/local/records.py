@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from airflow_provider_llmserve.errors import PlatformError
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.runtimes.local import Plan
 
@@ -61,6 +62,13 @@ class Book(BaseModel):
             return cls.model_validate(json.loads(path.read_bytes()))
         except FileNotFoundError:
             return cls()
+        except ValueError as e:
+            advice = "end the local supervisor and its servers, then remove the file"
+            raise PlatformError(f"{path} cannot be read ({e}); {advice}") from None
+
+    def find(self, kind: str, name: str) -> Record | None:
+        """The run of that name; an empty ``kind`` takes whichever stands there."""
+        return next((r for r in self.runs if r.name == name and kind in ("", r.kind)), None)
 
     def write(self, path: Path) -> None:
         """Replace the file at one stroke; only its owner may read it."""

@@ -50,6 +50,8 @@ class Supervisor:
         self._book.port = port or self._book.port
         self._runs: dict[Key, Deployment] = {}
         self._listeners: dict[Key | None, web.AppRunner] = {}
+        self._explicit_port = port
+        self._writing = asyncio.Lock()
         self._changed = Wakeup()
         self._idle = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
@@ -60,6 +62,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._idle.set)
         async with aiohttp.ClientSession() as self._session:
+            for socket in self._dirs.sockets.glob("server-*.sock"):
+                socket.unlink()
             for record in self._book.runs:
                 await self._open(record)
             listener = await control.serve(self._dirs.control, self)
@@ -86,11 +90,13 @@ class Supervisor:
         if op == "status":
             return {"pid": os.getpid(), "port": self._book.port, "runs": [list(k) for k in self._runs]}
         if op == "apply":
-            return await self._apply(**args)
+            async with self._writing:
+                return await self._apply(**args)
         if op == "settle":
             return self._settle(**args)
         if op == "delete":
-            return await self._delete(**args)
+            async with self._writing:
+                return await self._delete(**args)
         raise NotFound(f"unknown operation {op!r}")
 
     async def watch(self, args: dict[str, Any]) -> AsyncIterator[Any]:
@@ -175,14 +181,25 @@ class Supervisor:
         try:
             if standalone:
                 port = await self._listen(record.key, standalone_app(lambda: self._of(record.key)), record.port)
-                run.record = record.model_copy(update={"port": port})
-            elif None not in self._listeners:
-                self._book.port = await self._listen(None, gateway_app(self._shared), self._book.port)
-            if not standalone:
-                run.record = record.model_copy(update={"port": self._book.port})
+            else:
+                port = await self._share(record)
+            run.record = run.record.model_copy(update={"port": port})
         except OSError as e:
             run.report_port(f"127.0.0.1:{record.port if standalone else self._book.port}: {e.strerror or e}")
         return run.record
+
+    async def _share(self, record: Record) -> int:
+        """The port of the shared gateway, opened with its first run."""
+        if None not in self._listeners:
+            app = gateway_app(self._shared)
+            try:
+                self._book.port = await self._listen(None, app, self._book.port)
+            except OSError:
+                if self._explicit_port or record.port or not self._book.port:
+                    raise
+                # The port of earlier runs, kept for convenience; nobody was promised it.
+                self._book.port = await self._listen(None, gateway_app(self._shared), 0)
+        return self._book.port
 
     def _shared(self) -> list[Deployment]:
         return [d for d in self._runs.values() if d.record.plan.protocol == "kubeai"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -176,6 +177,13 @@ class ControlPlane:
         self.run(name, *self._arguments[name])
         if name == "kube-apiserver":
             self.wait_ready()
+
+    def pause(self, name: str) -> None:
+        """Stop a process where it is, until :meth:`resume`. (A new kwok would have to wait 40 s for the old one's node leases.)"""
+        self._processes[name].send_signal(signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        self._processes[name].send_signal(signal.SIGCONT)
 
     def wait_ready(self, seconds: float = 60) -> None:
         """Until the API server says it is ready. Fails with the end of its log."""

@@ -1,0 +1,73 @@
+"""Ask a served model for an answer: directly, or through the API server's proxy for whoever stands outside the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_llmserve.endpoint import Endpoint
+from airflow_provider_llmserve.errors import PlatformError
+from airflow_provider_llmserve.platforms.kubernetes.client import Client
+from airflow_provider_llmserve.readiness.observed import Reply
+from airflow_provider_llmserve.readiness.state import Ask
+from airflow_provider_llmserve.runtimes.base import Call, Runtime
+from airflow_provider_llmserve.settings import Settings
+
+if TYPE_CHECKING:
+    import aiohttp
+
+TIMEOUT = 10.0
+"""Seconds for one question. Short, and asked anew: KubeAI's gateway never answers a request that came before its adapter."""
+EXCERPT = 4000
+
+
+class Asker:
+    """Carries questions to the model. Every fault is a reply with status 0, or with the status that came."""
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def ask(self, runtime: Runtime, endpoint: Endpoint, asks: Sequence[Ask]) -> list[Reply]:
+        """One reply to each question, all asked at once."""
+        return list(await asyncio.gather(*(self._one(ask, runtime.call(endpoint, ask)) for ask in asks)))
+
+    async def _one(self, ask: Ask, call: Call) -> Reply:
+        try:
+            status, text = await self._carry(call)
+        except Exception as e:  # a refused connection, a bad URL, a body that breaks off: all of it is "no answer"
+            status, text = 0, f"{type(e).__name__}: {e}"
+        return Reply(name=ask.name, pod=ask.pod, status=status, at=datetime.now(timezone.utc), text=text[:EXCERPT])
+
+    async def _carry(self, call: Call) -> tuple[int, str]:
+        if call.pod:
+            return await self._through(self._settings.namespace, call.pod, call, pod=True)
+        if call.service and self._settings.access == "api-server":
+            namespace, _, target = call.service.partition("/")
+            return await self._through(namespace, target, call, pod=False)
+        return await self._directly(call)
+
+    async def _through(self, namespace: str, target: str, call: Call, *, pod: bool) -> tuple[int, str]:
+        try:
+            answer = await self._client.proxy(call.method, namespace, target, call.path, body=call.body, pod=pod, timeout=TIMEOUT)
+        except PlatformError as e:
+            return 0, str(e)
+        return answer.status, answer.text()
+
+    async def _directly(self, call: Call) -> tuple[int, str]:
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
+        body: Any = json.dumps(call.body) if call.body is not None else None
+        headers = {"Content-Type": "application/json"} if body is not None else None
+        async with self._session.request(call.method, call.url, data=body, headers=headers) as response:
+            return response.status, (await response.content.read(4 * EXCERPT)).decode(errors="replace")

@@ -1,0 +1,78 @@
+"""Serving runs on a Kubernetes cluster, by whichever runtime carries them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from airflow_provider_llmserve.endpoint import Endpoint
+from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
+from airflow_provider_llmserve.platforms.kubernetes import preflight, standing, teardown, verdicts
+from airflow_provider_llmserve.platforms.kubernetes.asking import Asker
+from airflow_provider_llmserve.platforms.kubernetes.client import Client
+from airflow_provider_llmserve.platforms.kubernetes.login import hook_of
+from airflow_provider_llmserve.platforms.kubernetes.writing import Writer
+from airflow_provider_llmserve.readiness.observed import Observed
+from airflow_provider_llmserve.readiness.state import Assessment
+from airflow_provider_llmserve.runtimes import runtime, runtime_for
+from airflow_provider_llmserve.runtimes.base import Watched
+from airflow_provider_llmserve.settings import Settings
+
+
+class KubernetesPlatform:
+    """Implements :class:`~airflow_provider_llmserve.platforms.base.Platform` over the runtime modules.
+
+    ``make_hook`` logs in by something else than the connection ``settings.kubernetes_conn_id`` (GKE's hook, say).
+    """
+
+    name = "kubernetes"
+
+    def __init__(self, settings: Settings, *, make_hook: Callable[[], Any] | None = None) -> None:
+        self.settings = settings
+        self.client = Client(make_hook or (lambda: hook_of(settings.kubernetes_conn_id)))
+        self._asker = Asker(self.client, settings)
+
+    async def __aenter__(self) -> KubernetesPlatform:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._asker.close()
+        await self.client.__aexit__(*exc)
+
+    async def preflight(self, want: Want) -> list[str]:
+        return await preflight.findings(self.client, self.settings, runtime_for(want.spec), want)
+
+    async def find(self, target: Target) -> ServingRun | None:
+        found = await standing.find(self.client, self.settings.namespace, target)
+        return found.run() if found is not None else None
+
+    async def apply(self, want: Want, *, replacing: ServingRun | None) -> ServingRun:
+        return (await Writer(self.client, self.settings, runtime_for(want.spec)).apply(want, replacing)).run()
+
+    def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:
+        return verdicts.Watcher(self.client, self._asker, self.settings, runtime(run.runtime), run).assessments()
+
+    async def settle(self, run: ServingRun) -> None:
+        await Writer(self.client, self.settings, runtime(run.runtime)).settle(run)
+
+    async def endpoint(self, run: ServingRun) -> Endpoint:
+        module = runtime(run.runtime)
+        return verdicts.endpoint(module, self.settings, run, await self._look(list(module.watched(run.name))))
+
+    async def delete(self, run: ServingRun, *, timeout: float, force: bool = False) -> None:
+        await teardown.delete(self.client, runtime(run.runtime), run, timeout=timeout, force=force)
+
+    async def _look(self, watched: list[Watched]) -> Observed:
+        """One snapshot of what must be readable."""
+        required = [w for w in watched if w.required]
+        fields = [f"metadata.name={w.name}" if w.name else "" for w in required]
+        listings = await asyncio.gather(
+            *(
+                self.client.list(w.kind, self.settings.namespace, labels=w.labels, fields=f)
+                for w, f in zip(required, fields, strict=True)
+            )
+        )
+        return Observed(
+            objects=tuple(o for listing in listings for o in listing.items), kinds=frozenset(w.kind.kind for w in required)
+        )

@@ -1,0 +1,139 @@
+"""Keeps a snapshot of a few collections up to date by list and watch, and wakes whoever waits for a change.
+
+A watch is a hint, a list is the truth: after every watch, however it ended, the collection is listed again, so a closed stream,
+a 410, a cut connection or a lost event cost a list and never a wrong picture. No fault ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_llmserve.errors import AccessDenied, LLMServeError
+from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
+from airflow_provider_llmserve.platforms.kubernetes.wire import back_off
+from airflow_provider_llmserve.readiness.observed import Observed
+from airflow_provider_llmserve.runtimes.base import Watched
+
+log = logging.getLogger(__name__)
+
+SHORT = 5.0
+"""Seconds: a watch that ended sooner counts as a failure, or a server that closes every stream would be asked without pause."""
+DENIED = 30.0
+"""Seconds between tries at an optional collection that we may not read."""
+
+
+@dataclass
+class _Collection:
+    watched: Watched
+    objects: dict[str, Object] = field(default_factory=dict)
+    tried: bool = False
+    listed: bool = False
+    fault: str = ""
+
+    @property
+    def fields(self) -> str:
+        return f"metadata.name={self.watched.name}" if self.watched.name else ""
+
+    def take(self, event: Object) -> bool:
+        """Fold one event of a watch in. True where the picture changed."""
+        thing = event.get("object") or {}
+        uid = str((thing.get("metadata") or {}).get("uid") or "")
+        if event.get("type") == "DELETED":
+            return self.objects.pop(uid, None) is not None
+        if event.get("type") in ("ADDED", "MODIFIED"):
+            self.objects[uid] = thing
+            return True
+        return False
+
+
+class Reflector:
+    """Open it with ``async with``: the first snapshot is complete, or says what could not be read."""
+
+    def __init__(self, client: Client, namespace: str, watched: Sequence[Watched]) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._collections = [_Collection(w) for w in watched]
+        self._changed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Reflector:
+        self._tasks = [asyncio.create_task(self._follow(c)) for c in self._collections]
+        try:
+            while not all(c.tried for c in self._collections):
+                await self._changed.wait()
+                self._changed.clear()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def snapshot(self) -> Observed:
+        """What is known now. ``kinds`` leaves out what we may not read, so that its absence proves nothing."""
+        objects: dict[str, Any] = {}
+        unread = {c.watched.kind.kind for c in self._collections if not c.listed}
+        for collection in self._collections:
+            objects.update(collection.objects)
+        return Observed(objects=tuple(objects.values()), kinds=frozenset(c.watched.kind.kind for c in self._collections) - unread)
+
+    def blind(self) -> str:
+        """Why the snapshot is not to be trusted now: the fault of a required collection. Empty where all is well."""
+        return next((c.fault for c in self._collections if c.fault and c.watched.required), "")
+
+    async def changed(self, timeout: float) -> None:
+        """Until something changed, or ``timeout`` seconds."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), timeout)
+        except asyncio.TimeoutError:
+            return
+        self._changed.clear()
+
+    async def _follow(self, c: _Collection) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            pause = 0.0
+            try:
+                await self._list_and_watch(c)
+            except AccessDenied as e:
+                pause = 0.0 if c.watched.required else DENIED
+                self._faulty(c, e)
+            except LLMServeError as e:
+                self._faulty(c, e)
+            except Exception as e:
+                log.exception("watching %s", c.watched.kind.plural)
+                self._faulty(c, e)
+            failures = failures + 1 if time.monotonic() - began < SHORT else 0
+            if failures or pause:
+                await asyncio.sleep(max(pause, back_off(failures)))
+
+    async def _list_and_watch(self, c: _Collection) -> None:
+        w = c.watched
+        listing = await self._client.list(w.kind, self._namespace, labels=w.labels, fields=c.fields)
+        c.objects = {str(o["metadata"]["uid"]): o for o in listing.items}
+        c.tried, c.listed, c.fault = True, True, ""
+        self._changed.set()
+        events = self._client.watch(w.kind, self._namespace, version=listing.version, labels=w.labels, fields=c.fields)
+        try:
+            async for event in events:
+                if c.take(event):
+                    self._changed.set()
+        finally:
+            await events.aclose()
+
+    def _faulty(self, c: _Collection, error: Exception) -> None:
+        if str(error) != c.fault:
+            log.info("%s", error)
+        c.tried, c.fault = True, str(error)
+        if isinstance(error, AccessDenied) and not c.watched.required:
+            c.listed, c.objects = False, {}
+        self._changed.set()

@@ -1,0 +1,111 @@
+"""What stands on the cluster under a name: the primary object and its record, read together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_llmserve.errors import AccessDenied
+from airflow_provider_llmserve.platforms.base import Good, ServingRun, Target
+from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
+from airflow_provider_llmserve.readiness.observed import Observed
+from airflow_provider_llmserve.runtimes import RUNTIMES, ownership, runtimes_of
+from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, Runtime
+from airflow_provider_llmserve.runtimes.ownership import Record
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A primary object as it is now, with its record (None: not made by us) and, where the record has one, its ConfigMap."""
+
+    runtime: Runtime
+    primary: Object
+    record: Record | None
+    companion: Object | None = None
+    before: Mapping[str, Any] | None = None
+    """The object that stood there before our write, where this is the fruit of one."""
+
+    @property
+    def uid(self) -> str:
+        return str(self.primary["metadata"].get("uid") or "")
+
+    @property
+    def version(self) -> str:
+        return str(self.primary["metadata"].get("resourceVersion") or "")
+
+    def run(self) -> ServingRun:
+        """As the lifecycle sees it."""
+        r, metadata = self.record, self.primary["metadata"]
+        return ServingRun(
+            kind=next(kind for kind, names in RUNTIMES.items() if self.runtime.NAME in names),
+            runtime=self.runtime.NAME,
+            name=metadata["name"],
+            uid=self.uid,
+            namespace=metadata.get("namespace") or "",
+            version=self.version,
+            owner=r.owner if r else None,
+            spec=r.spec if r else None,
+            stopped=r.stopped if r else False,
+            previous=Good(r.previous.spec, r.previous.stopped, r.previous.owner) if r and r.previous else None,
+            native=self,
+        )
+
+
+async def read(client: Client, namespace: str, runtime: Runtime, name: str) -> Standing | None:
+    """What stands under ``name`` as this runtime's primary object; None where there is none."""
+    primary = await client.get(runtime.PRIMARY, namespace, name)
+    if primary is None:
+        return None
+    companion = None
+    if runtime.RECORD == "companion":
+        companion = await client.get(CONFIG_MAP, namespace, ownership.companion_name(name))
+    return Standing(runtime, primary, record_of(runtime, primary, companion), companion)
+
+
+async def find(client: Client, namespace: str, target: Target) -> Standing | None:
+    """What the target names: by its kind, or whichever runtime's object stands there; one that we made before a stranger's.
+
+    Raises :class:`AccessDenied` where nothing was found and not everything could be read.
+    """
+    found: list[Standing] = []
+    denied: AccessDenied | None = None
+    for runtime in runtimes_of(target.kind):
+        try:
+            standing = await read(client, namespace, runtime, target.name)
+        except AccessDenied as e:
+            denied = denied or e
+            continue
+        if standing is not None:
+            found.append(standing)
+    if not found and denied is not None:
+        raise denied
+    return min(found, key=lambda s: s.record is None, default=None)
+
+
+def record_of(runtime: Runtime, primary: Mapping[str, Any], companion: Mapping[str, Any] | None) -> Record | None:
+    """The record of a primary object, from its annotations or its companion; a companion of another object says nothing."""
+    if runtime.RECORD == "primary":
+        return ownership.read(ownership.from_annotations((primary.get("metadata") or {}).get("annotations")))
+    metadata = (companion or {}).get("metadata") or {}
+    uids = {o.get("uid") for o in metadata.get("ownerReferences") or ()}
+    ours = ownership.MANAGED_BY.items() <= ((primary.get("metadata") or {}).get("labels") or {}).items()
+    # No owner yet: we wrote the companion, then the primary, and were cut off before we tied the two.
+    if companion is None or ((primary.get("metadata") or {}).get("uid") not in uids and (uids or not ours)):
+        return None
+    return ownership.read(companion.get("data"))
+
+
+def seen(runtime: Runtime, name: str, observed: Observed) -> tuple[Mapping[str, Any] | None, Record | None]:
+    """The primary object and its record in a snapshot."""
+    primary = observed.get(runtime.PRIMARY.kind, name)
+    if primary is None:
+        return None, None
+    return primary, record_of(runtime, primary, observed.get(CONFIG_MAP.kind, ownership.companion_name(name)))
+
+
+def same_deployment(record: Record | None, run: ServingRun) -> bool:
+    """Whether the record is still that of this run: nobody has deployed anything else over it."""
+    if record is None or run.owner is None:
+        return record is None and run.owner is None
+    return record.same_want(run.owner, run.spec, run.stopped)

@@ -1,0 +1,134 @@
+"""Delete one very object and see it through: its pods gone, that is, its GPUs free."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from airflow_provider_llmserve.errors import Conflict, NotFound, StillThere, Superseded
+from airflow_provider_llmserve.platforms.base import ServingRun
+from airflow_provider_llmserve.platforms.kubernetes.client import Client
+from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
+from airflow_provider_llmserve.platforms.kubernetes.standing import read, same_deployment
+from airflow_provider_llmserve.readiness.observed import Object, Observed
+from airflow_provider_llmserve.runtimes.base import POD, REPLICA_SET, Runtime, Watched
+
+log = logging.getLogger(__name__)
+
+TRIES = 10
+GRACE = 30.0
+"""Seconds that the object gets to go after its finalizers were removed by force."""
+KUBERNETES_OWN = ("foregroundDeletion", "orphan")
+"""Finalizers of the garbage collector, which nobody else may remove."""
+
+
+async def delete(client: Client, runtime: Runtime, run: ServingRun, *, timeout: float, force: bool) -> None:
+    """See :meth:`platforms.base.Platform.delete`. Raises :class:`Superseded` where it became another deployment's meanwhile."""
+    watched = [w for w in runtime.watched(run.name) if w.kind in (POD, REPLICA_SET)]
+    watched.append(Watched(runtime.PRIMARY, name=run.name))
+    async with Reflector(client, run.namespace, watched) as reflector:
+        remains = _Remains(runtime, run)
+        remains.look(reflector.snapshot())
+        await _ask_for_deletion(client, runtime, run)
+        if await _gone(reflector, remains, timeout):
+            return
+        stuck = remains.finalizers(reflector.snapshot())
+        if force and stuck:
+            log.warning("%s %s: removing the stuck finalizer %s", run.kind, run.name, ", ".join(stuck))
+            await _remove_finalizers(client, runtime, run)
+            if await _gone(reflector, remains, GRACE):
+                return
+        raise StillThere(remains.text(reflector, timeout, force=force))
+
+
+async def _ask_for_deletion(client: Client, runtime: Runtime, run: ServingRun) -> None:
+    for attempt in range(TRIES):
+        live = await read(client, run.namespace, runtime, run.name)
+        if live is None or live.uid != run.uid or live.primary["metadata"].get("deletionTimestamp"):
+            return
+        if not same_deployment(live.record, run):
+            raise Superseded(f"{run.kind} {run.name} was deployed again by somebody else meanwhile; it is left alone")
+        try:
+            await client.delete(runtime.PRIMARY, run.namespace, run.name, uid=live.uid, version=live.version)
+            return
+        except NotFound:
+            return
+        except Conflict:  # its version moved: by a status, or by a newer deployment, which the next look tells
+            if attempt == TRIES - 1:
+                raise
+
+
+async def _gone(reflector: Reflector, remains: _Remains, timeout: float) -> bool:
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + timeout
+    while True:
+        observed = reflector.snapshot()
+        remains.look(observed)
+        if not reflector.blind() and not remains.left(observed):
+            return True
+        if clock() >= deadline:
+            return False
+        await reflector.changed(max(deadline - clock(), 0.01))
+
+
+async def _remove_finalizers(client: Client, runtime: Runtime, run: ServingRun) -> None:
+    for _ in range(TRIES):
+        live = await client.get(runtime.PRIMARY, run.namespace, run.name)
+        if live is None or live["metadata"]["uid"] != run.uid:
+            return
+        kept = [f for f in live["metadata"].get("finalizers") or () if f in KUBERNETES_OWN]
+        body = {"metadata": {"resourceVersion": live["metadata"]["resourceVersion"], "finalizers": kept or None}}
+        try:
+            await client.patch(runtime.PRIMARY, run.namespace, run.name, body)
+            return
+        except NotFound:
+            return
+        except Conflict:
+            continue
+
+
+class _Remains:
+    """Which objects are this run's: the primary by its uid, pods and ReplicaSets by the chain of their owners."""
+
+    def __init__(self, runtime: Runtime, run: ServingRun) -> None:
+        self._runtime = runtime
+        self._run = run
+        self._uids = {run.uid}
+
+    def look(self, observed: Observed) -> None:
+        """Remember whose children we see: a ReplicaSet may be gone before its pods are."""
+        for kind in (REPLICA_SET.kind, POD.kind):
+            self._uids |= {_uid(o) for o in observed.of(kind) if self._ours(o)}
+
+    def left(self, observed: Observed) -> list[str]:
+        """What is still there."""
+        primary = observed.get(self._runtime.PRIMARY.kind, self._run.name)
+        kept = [f"{self._runtime.PRIMARY.kind} {self._run.name}"] if primary and _uid(primary) == self._run.uid else []
+        return kept + [f"Pod {o['metadata']['name']}" for o in observed.of(POD.kind) if _uid(o) in self._uids]
+
+    def finalizers(self, observed: Observed) -> list[str]:
+        """Those that hold the primary object, except the garbage collector's."""
+        primary = observed.get(self._runtime.PRIMARY.kind, self._run.name)
+        if primary is None or _uid(primary) != self._run.uid:
+            return []
+        return [f for f in primary["metadata"].get("finalizers") or () if f not in KUBERNETES_OWN]
+
+    def text(self, reflector: Reflector, timeout: float, *, force: bool) -> str:
+        """What is left, why, and what to do."""
+        observed = reflector.snapshot()
+        left, stuck = self.left(observed), self.finalizers(observed)
+        text = f"{self._run.kind} {self._run.name} is not gone after {timeout:.0f} s; still there: {', '.join(left) or 'nothing seen'}"
+        if stuck:
+            text += f". The finalizer {', '.join(stuck)} holds it: see why its controller does not remove it"
+            text += "" if force else ", or pass force=True to remove the finalizer"
+        if any(x.startswith("Pod ") for x in left):
+            text += ". Its pods still hold their resources; a retry goes on waiting for them"
+        return text + (f". The cluster cannot be seen: {reflector.blind()}" if reflector.blind() else "")
+
+    def _ours(self, thing: Object) -> bool:
+        references = (thing.get("metadata") or {}).get("ownerReferences") or ()
+        return any(r.get("uid") in self._uids for r in references)
+
+
+def _uid(thing: Object) -> str:
+    return str((thing.get("metadata") or {}).get("uid") or "")

@@ -1,0 +1,193 @@
+"""The verdict on one serving run: look, fetch the logs of what crashed, judge, ask what must be asked, judge again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider_llmserve.endpoint import Endpoint, Identity
+from airflow_provider_llmserve.errors import LLMServeError, NotOurs
+from airflow_provider_llmserve.owner import Owner
+from airflow_provider_llmserve.platforms.base import ServingRun
+from airflow_provider_llmserve.platforms.kubernetes.asking import Asker
+from airflow_provider_llmserve.platforms.kubernetes.client import Client
+from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
+from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, same_deployment, seen
+from airflow_provider_llmserve.readiness.observed import Expected, Observed, PodLog
+from airflow_provider_llmserve.readiness.reasons import verdict
+from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
+from airflow_provider_llmserve.runtimes import ownership
+from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, Runtime, Watched
+from airflow_provider_llmserve.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PERIOD = 10.0
+"""Seconds after which a verdict is given anew though nothing changed."""
+ASK_PAUSE = 1.0
+"""Seconds between two rounds of questions, however often the objects change."""
+ROUNDS = 3
+"""Rounds of questions within one verdict: an answer may lead to a further question."""
+TAIL = 100
+"""Lines of a crashed container's log."""
+
+_Place = tuple[str, str, int, bool]
+
+
+class Watcher:
+    """Watches one run. ``spec`` and owner come from the run, what was applied from rendering that spec again."""
+
+    def __init__(self, client: Client, asker: Asker, settings: Settings, runtime: Runtime, run: ServingRun) -> None:
+        if run.spec is None or run.owner is None:
+            raise NotOurs(f"{run.kind} {run.name} was not deployed by this package, so there is no spec to judge it by")
+        self._client = client
+        self._asker = asker
+        self._settings = settings
+        self._runtime = runtime
+        self._run = run
+        self._spec = ownership.resolved(run.spec, run.name)
+        self._expected = self._expect()
+        self._logs: dict[_Place, PodLog] = {}
+        self._may_read_logs = True
+        self._asked = 0.0
+
+    async def assessments(self) -> AsyncIterator[Assessment]:
+        """See :meth:`platforms.base.Platform.assessments`."""
+        async with Reflector(self._client, self._settings.namespace, self.watched()) as reflector:
+            while True:
+                yield await self._verdict(reflector)
+                await reflector.changed(PERIOD)
+
+    def watched(self) -> list[Watched]:
+        """What the runtime wants to see, and the record where that is an object of its own."""
+        wanted = list(self._runtime.watched(self._run.name))
+        if self._runtime.RECORD == "companion":
+            wanted.append(Watched(CONFIG_MAP, name=ownership.companion_name(self._run.name)))
+        return wanted
+
+    async def _verdict(self, reflector: Reflector) -> Assessment:
+        observed = reflector.snapshot()
+        blind = reflector.blind()
+        if blind:
+            return verdict(State.PROGRESSING, "not_observed", "the cluster cannot be seen at the moment", detail=blind)
+        other = self._superseded(observed)
+        if other is not None:
+            return other
+        observed = observed.with_logs(*await self._crash_logs(observed))
+        found = self._assess(observed)
+        for _ in range(ROUNDS):
+            if not found.ask:
+                return found
+            await self._rest(reflector)
+            observed = observed.with_replies(*await self._asker.ask(self._runtime, self._endpoint(observed), found.ask))
+            asked, found = found.ask, self._assess(observed)
+            if set(found.ask) <= set(asked):
+                return found
+        return found
+
+    async def _rest(self, reflector: Reflector) -> None:
+        """Keep ASK_PAUSE between two rounds."""
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self._asked + ASK_PAUSE - clock()))
+        self._asked = clock()
+
+    def _assess(self, observed: Observed) -> Assessment:
+        return self._runtime.assess(self._expected, observed, datetime.now(timezone.utc))
+
+    def _superseded(self, observed: Observed) -> Assessment | None:
+        primary, record = seen(self._runtime, self._run.name, observed)
+        if primary is None:
+            return None
+        metadata = primary["metadata"]
+        anew = metadata.get("uid") != self._run.uid
+        if not anew and same_deployment(record, self._run):
+            return None
+        subject = f"{self._runtime.PRIMARY.kind} {self._run.name}"
+        by = who(record.owner) if record else "somebody else"
+        evidence = Evidence(subject, "metadata.uid" if anew else "the record of its owner and spec", by)
+        done = "was deleted and made anew" if anew else "was deployed again"
+        return verdict(State.SUPERSEDED, "superseded", f"{subject} {done} by {by}", evidence=[evidence])
+
+    def _expect(self) -> Expected:
+        run, native, at = self._run, self._run.native, datetime.now(timezone.utc)
+        assert run.spec is not None
+        rendered = self._runtime.render(
+            self._spec, name=run.name, namespace=run.namespace, stopped=run.stopped, settings=self._settings
+        )
+        before = None
+        if isinstance(native, Standing):
+            before = native.before
+            at = _time(native.record.applied if native.record else "") or at
+        return Expected(manifest=rendered[0], asked_at=at, uid=run.uid, before=before, companions=tuple(rendered[1:]))
+
+    def _endpoint(self, observed: Observed) -> Endpoint:
+        return endpoint(self._runtime, self._settings, self._run, observed)
+
+    async def _crash_logs(self, observed: Observed) -> list[PodLog]:
+        """The last lines of every container that ended badly, each read once."""
+        wanted = dict.fromkeys(crashed(observed))
+        for place in wanted:
+            if place not in self._logs and self._may_read_logs:
+                await self._fetch_log(place)
+        return [self._logs[place] for place in wanted if place in self._logs]
+
+    async def _fetch_log(self, place: _Place) -> None:
+        pod, container, _, previous = place
+        try:
+            text = await self._client.logs(self._settings.namespace, pod, container, tail=TAIL, previous=previous)
+        except LLMServeError as e:
+            self._may_read_logs = getattr(e, "status", 0) not in (401, 403)
+            log.debug("no log: %s", e)
+            return
+        self._logs[place] = PodLog(pod=pod, container=container, text=text, previous=previous)
+
+
+def endpoint(runtime: Runtime, settings: Settings, run: ServingRun, observed: Observed) -> Endpoint:
+    """Where a run answers. Raises :class:`NotOurs` for one without a spec of ours."""
+    if run.spec is None:
+        raise NotOurs(f"{run.kind} {run.name} was not deployed by this package; nothing says by which names it answers")
+    identity = Identity(
+        platform="kubernetes",
+        kind=run.kind,
+        runtime=run.runtime,
+        name=run.name,
+        namespace=run.namespace,
+        uid=run.uid,
+        spec_hash=run.spec.hash,
+        owner=run.owner or Owner(),
+    )
+    spec = ownership.resolved(run.spec, run.name)
+    return runtime.endpoint(spec, identity=identity, settings=settings, observed=observed)
+
+
+def crashed(observed: Observed) -> Iterator[_Place]:
+    """Pod, container, restarts and whether the log before the restart is meant, of every container that ended badly."""
+    for pod in observed.of("Pod"):
+        status: Mapping[str, Any] = pod.get("status") or {}
+        name = (pod.get("metadata") or {}).get("name") or ""
+        for c in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+            state, last = c.get("state") or {}, c.get("lastState") or {}
+            restarts = int(c.get("restartCount") or 0)
+            if _ended_badly(state):
+                yield name, str(c.get("name") or ""), restarts, False
+            elif _ended_badly(last):
+                yield name, str(c.get("name") or ""), restarts, True
+
+
+def who(owner: Owner) -> str:
+    """An owner in words."""
+    return f"{owner.dag_id} / {owner.run_id} / {owner.task_id} (try {owner.try_number})" if owner.dag_id else "somebody else"
+
+
+def _ended_badly(state: Mapping[str, Any]) -> bool:
+    return bool((state.get("terminated") or {}).get("exitCode"))
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

@@ -1,0 +1,180 @@
+"""The record that stands with every serving run: who deployed which spec, and the last good one. Pure.
+
+It is a handful of strings. On most runtimes they are annotations of the primary object; where an annotation would roll the
+model out (KServe) they are the data of a ConfigMap that the object owns.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from airflow_provider_llmserve.errors import BadInput
+from airflow_provider_llmserve.owner import Owner
+from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeSpec
+
+PREFIX = "llmserve.airflow/"
+"""Of the annotations; a ConfigMap's keys go without."""
+MANAGED_BY = {"app.kubernetes.io/managed-by": "airflow-llmserve"}
+"""The label on everything we make. It never changes, so it rolls nothing out."""
+CONNECTION = "conn:"
+"""What an entry of ``spec.secrets`` begins with that names an Airflow connection instead of a Kubernetes Secret."""
+
+_SPECS: dict[str, type[ServeSpec]] = {c.kind: c for c in (KubeAIText, HuggingFaceServe)}
+_LONG = 16 * 1024
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A spec that was proven, and who deployed it: what a rollback puts back."""
+
+    spec: ServeSpec
+    stopped: bool
+    owner: Owner
+
+
+@dataclass(frozen=True)
+class Record:
+    """One serving run's record.
+
+    ``spec`` is None where a newer version of this package wrote it and we cannot read it. ``applied`` is the time of the write
+    (ISO 8601, UTC). ``others`` are the objects that were applied with the primary one, as ``(apiVersion, kind, name)``.
+    """
+
+    owner: Owner
+    spec: ServeSpec | None
+    stopped: bool = False
+    proven: bool = False
+    previous: Proven | None = None
+    applied: str = ""
+    others: tuple[tuple[str, str, str], ...] = ()
+
+    def same_want(self, owner: Owner, spec: ServeSpec | None, stopped: bool) -> bool:
+        """Whether this is the record of that very deployment."""
+        return (self.owner, self.spec, self.stopped) == (owner, spec, stopped)
+
+
+def succeed(replaced: Record | None, owner: Owner, spec: ServeSpec, stopped: bool) -> Record:
+    """The record of a new deployment that takes the place of ``replaced``.
+
+    It keeps the last proven spec for a rollback: the replaced one if that was proven, else the one kept there. Putting back
+    exactly what is kept is proven already.
+    """
+    fresh = Record(owner=owner, spec=spec, stopped=stopped)
+    if replaced is None or replaced.spec is None:
+        return fresh
+    if replaced.proven:
+        return replace(fresh, previous=Proven(replaced.spec, replaced.stopped, replaced.owner))
+    if replaced.previous == Proven(spec, stopped, owner):
+        return replace(fresh, proven=True)
+    return replace(fresh, previous=replaced.previous)
+
+
+def write(record: Record) -> dict[str, str]:
+    """The record as strings. ``unproven`` is there while the spec is not proven, with the last proven one in it, if any."""
+    assert record.spec is not None
+    data = {
+        "owner": _text(record.owner.model_dump()),
+        "spec": _text(_spec(record.spec, record.stopped)),
+        "applied": record.applied,
+        "objects": _text([list(o) for o in record.others]),
+    }
+    if not record.proven:
+        p = record.previous
+        data["unproven"] = _text({**_spec(p.spec, p.stopped), "owner": p.owner.model_dump()} if p else {})
+    return data
+
+
+def read(data: Mapping[str, str] | None) -> Record | None:
+    """The record in those strings; None where there is none. Total: whatever cannot be read is left out."""
+    if not data or "owner" not in data:
+        return None
+    owner = _owner(_value(data.get("owner")))
+    if owner is None:
+        return None
+    standing = _value(data.get("spec"))
+    before = _value(data.get("unproven"))
+    kept, kept_owner = _read_spec(before), _owner(before.get("owner"))
+    others = _value(data.get("objects"), list)
+    return Record(
+        owner=owner,
+        spec=_read_spec(standing),
+        stopped=bool(standing.get("stopped")),
+        proven="unproven" not in data,
+        previous=Proven(kept, bool(before.get("stopped")), kept_owner) if kept is not None and kept_owner is not None else None,
+        applied=str(data.get("applied") or ""),
+        others=tuple((str(o[0]), str(o[1]), str(o[2])) for o in others if isinstance(o, list) and len(o) == 3),
+    )
+
+
+def to_annotations(data: Mapping[str, str]) -> dict[str, str]:
+    """The strings of a record as annotations."""
+    return {PREFIX + k: v for k, v in data.items()}
+
+
+def from_annotations(found: Mapping[str, str] | None) -> dict[str, str]:
+    """The strings of a record among annotations."""
+    return {k.removeprefix(PREFIX): v for k, v in (found or {}).items() if k.startswith(PREFIX)}
+
+
+def companion_name(name: str) -> str:
+    """Name of the ConfigMap that holds the record, and of the Secret that holds values from connections."""
+    return f"{name}-llmserve"
+
+
+def connections(spec: ServeSpec) -> tuple[str, ...]:
+    """The Airflow connections that the spec's secrets name."""
+    return tuple(s.removeprefix(CONNECTION) for s in getattr(spec, "secrets", ()) if s.startswith(CONNECTION))
+
+
+def resolved(spec: ServeSpec, name: str) -> ServeSpec:
+    """The spec as runtimes render it: every ``conn:`` entry stands for the one Secret that we own."""
+    if not connections(spec):
+        return spec
+    named = (companion_name(name) if s.startswith(CONNECTION) else s for s in getattr(spec, "secrets", ()))
+    return spec.model_copy(update={"secrets": tuple(dict.fromkeys(named))})
+
+
+def _spec(spec: ServeSpec, stopped: bool) -> dict[str, Any]:
+    return {"kind": spec.kind, "stopped": stopped, "spec": spec.to_json()}
+
+
+def _read_spec(value: Mapping[str, Any]) -> ServeSpec | None:
+    cls = _SPECS.get(str(value.get("kind")))
+    if cls is None:
+        return None
+    try:
+        return cls.parse(value.get("spec"))
+    except BadInput:
+        return None
+
+
+def _owner(value: Any) -> Owner | None:
+    try:
+        return Owner.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def _text(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    if len(text) < _LONG:
+        return text
+    return "zlib:" + base64.b64encode(zlib.compress(text.encode(), 9)).decode()  # all annotations share 256 KiB
+
+
+def _value(text: str | None, shape: type[Any] = dict) -> Any:
+    """The JSON in ``text``; an empty ``shape`` where it is none of that shape."""
+    try:
+        if text and text.startswith("zlib:"):
+            text = zlib.decompress(base64.b64decode(text.removeprefix("zlib:"))).decode()
+        value = json.loads(text or "null")
+    except (ValueError, zlib.error):
+        return shape()
+    return value if isinstance(value, shape) else shape()

@@ -1,0 +1,311 @@
+"""The Kubernetes platform, from preflight to teardown, on a toy runtime: real controllers and scheduler, kwok as kubelet."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from support.answers import answering
+from support.cluster import Cluster, hook_for
+from support.kube import until
+from support.toy_runtime import ToyRuntime
+
+from airflow_provider_llmserve.errors import Conflict, StillThere, Superseded
+from airflow_provider_llmserve.owner import Owner
+from airflow_provider_llmserve.platforms.base import Good, ServingRun, Target, Want
+from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
+from airflow_provider_llmserve.platforms.lifecycle import serve, target_of, teardown
+from airflow_provider_llmserve.readiness.state import Assessment, State
+from airflow_provider_llmserve.runtimes import RUNTIMES
+from airflow_provider_llmserve.settings import Settings
+from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
+
+pytestmark = pytest.mark.cluster
+
+ONE = Owner(dag_id="d", run_id="r1", task_id="t", try_number=1, ti_id="one")
+TWO = Owner(dag_id="d", run_id="r2", task_id="t", try_number=1, ti_id="two")
+
+
+def spec(image: str = "i:1", **fields: Any) -> HuggingFaceServe:
+    return HuggingFaceServe.parse(
+        {"path": "hf://org/toy", "image": image, "model_name": "toy", "huggingface_task": "text_generation", **fields}
+    )
+
+
+def want(s: HuggingFaceServe | None = None, owner: Owner = ONE, **fields: Any) -> Want:
+    return Want(spec=s or spec(), name="toy", owner=owner, **fields)
+
+
+@pytest.fixture(params=["primary", "companion"])
+def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
+    """The toy in the deployment runtime's place, once for each way of keeping the record."""
+    toy = ToyRuntime(request.param)
+    monkeypatch.setitem(sys.modules, "airflow_provider_llmserve.runtimes.deployment", toy)  # type: ignore[arg-type]
+    monkeypatch.setitem(RUNTIMES, HuggingFaceServe.kind, ("deployment",))
+    monkeypatch.delitem(RUNTIMES, KubeAIText.kind)
+    return toy
+
+
+@pytest.fixture
+def settings(namespace: str) -> Settings:
+    return Settings(platform="kubernetes", namespace=namespace, access="api-server")
+
+
+@pytest.fixture
+async def platform(cluster: Cluster, settings: Settings, runtime: ToyRuntime) -> AsyncIterator[KubernetesPlatform]:
+    async with KubernetesPlatform(settings, make_hook=hook_for(cluster.kubeconfig)) as p:
+        yield p
+
+
+@pytest.fixture
+def node(cluster: Cluster) -> Iterator[str]:
+    name = cluster.node()
+    yield name
+    cluster.remove_node(name)
+
+
+def deployment(cluster: Cluster, settings: Settings) -> dict[str, Any]:
+    live = cluster.admin.get(f"/apis/apps/v1/namespaces/{settings.namespace}/deployments/toy")
+    assert live is not None
+    return live
+
+
+def pods(cluster: Cluster, settings: Settings) -> list[dict[str, Any]]:
+    return cluster.admin.items(f"/api/v1/namespaces/{settings.namespace}/pods?labelSelector=toy%3Dtoy")
+
+
+async def first(platform: KubernetesPlatform, run: ServingRun, state: State, seconds: float = 30) -> Assessment:
+    """The first verdict with that state."""
+
+    async def look() -> Assessment:
+        async with aclosing(platform.assessments(run)) as verdicts:  # type: ignore[type-var]
+            async for v in verdicts:
+                if v.state is state:
+                    return v
+        raise AssertionError("the verdicts ended")
+
+    return await asyncio.wait_for(look(), seconds)
+
+
+async def test_the_same_want_twice_writes_nothing_the_second_time(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings
+) -> None:
+    once = await platform.apply(want(), replacing=None)
+    await platform.settle(once)
+    await until_quiet(cluster, settings)
+    before = everything(cluster, settings)
+    again = await platform.apply(want(), replacing=await platform.find(Target("toy")))
+    await platform.settle(again)
+
+    assert everything(cluster, settings) == before
+    assert again.uid == once.uid
+
+
+async def test_drift_is_written_back(platform: KubernetesPlatform, cluster: Cluster, settings: Settings) -> None:
+    await platform.apply(want(), replacing=None)
+    cluster.admin.merge(f"/apis/apps/v1/namespaces/{settings.namespace}/deployments/toy", {"spec": {"replicas": 3}})
+    await platform.apply(want(), replacing=await platform.find(Target("toy")))
+
+    assert deployment(cluster, settings)["spec"]["replicas"] == 1
+
+
+async def test_the_record_is_read_back(platform: KubernetesPlatform) -> None:
+    await platform.apply(want(stopped=True), replacing=None)
+    run = await platform.find(Target("toy"))
+
+    assert run is not None
+    assert (run.owner, run.spec, run.stopped, run.previous) == (ONE, spec(), True, None)
+    assert (run.kind, run.runtime) == ("huggingfaceserve", "deployment")
+
+
+async def test_an_update_keeps_the_last_proven_spec_until_it_is_proven_itself(platform: KubernetesPlatform) -> None:
+    run = await platform.apply(want(), replacing=None)
+    assert run.previous is None
+    await platform.settle(run)
+    run = await platform.apply(want(spec("i:2"), TWO), replacing=await platform.find(Target("toy")))
+    assert run.previous == Good(spec(), False, ONE)
+    run = await platform.apply(want(spec("i:3"), TWO), replacing=run)
+    assert run.previous == Good(spec(), False, ONE), "the second was never proven"
+    await platform.settle(run)
+    found = await platform.find(Target("toy"))
+
+    assert found is not None
+    assert found.previous is None
+    assert found.spec == spec("i:3")
+
+
+async def test_a_record_changes_nothing_that_runs(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, runtime: ToyRuntime
+) -> None:
+    await platform.apply(want(), replacing=None)
+    await until_quiet(cluster, settings)
+    before = deployment(cluster, settings)
+    await platform.apply(want(owner=TWO), replacing=await platform.find(Target("toy")))
+    after = deployment(cluster, settings)
+
+    assert after["spec"] == before["spec"]
+    if runtime.RECORD == "companion":
+        for part in ("generation", "labels", "annotations"):
+            assert after["metadata"][part] == before["metadata"][part]
+
+
+async def test_what_the_new_spec_lacks_is_pruned_and_the_rest_is_owned(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings
+) -> None:
+    run = await platform.apply(want(), replacing=None)
+    path = f"/api/v1/namespaces/{settings.namespace}/services/toy"
+    service = cluster.admin.get(path)
+    await platform.apply(want(spec(service_name="none")), replacing=run)
+
+    assert service is not None
+    assert service["metadata"]["ownerReferences"][0]["uid"] == run.uid
+    assert service["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "airflow-llmserve"}
+    assert cluster.admin.get(path) is None
+
+
+async def test_somebody_elses_deployment_in_between_is_a_conflict(platform: KubernetesPlatform) -> None:
+    stale = await platform.apply(want(), replacing=None)
+    await platform.apply(want(spec("i:2"), TWO), replacing=stale)
+
+    with pytest.raises(Conflict, match="changed by somebody else"):
+        await platform.apply(want(spec("i:3")), replacing=stale)
+
+
+async def test_a_strangers_object_is_found_without_owner(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, runtime: ToyRuntime
+) -> None:
+    theirs = runtime.render(spec(), name="toy", namespace="", stopped=False, settings=settings)[0]
+    cluster.admin.create(f"/apis/apps/v1/namespaces/{settings.namespace}/deployments", theirs)
+    run = await platform.find(Target("toy"))
+
+    assert run is not None
+    assert (run.owner, run.spec) == (None, None)
+    with pytest.raises(Conflict, match="made by somebody else"):
+        await platform.apply(want(), replacing=None)
+    adopted = await platform.apply(want(adopt=True), replacing=run)
+    assert (adopted.owner, adopted.uid) == (ONE, run.uid)
+
+
+async def test_a_deployment_is_proven_by_an_answer_through_the_api_server(
+    platform: KubernetesPlatform, cluster: Cluster, node: str
+) -> None:
+    async with answering() as model:
+        cluster.route("*:8080", model.port)
+        endpoint = await serve(platform, want(), timeout=60)
+
+        assert model.asked[-1] == "GET /hello"
+    found = await platform.find(target_of(endpoint))
+    assert found is not None
+    assert found.previous is None
+    assert endpoint.identity.uid == found.uid
+
+
+async def test_no_answer_is_not_ready(platform: KubernetesPlatform, cluster: Cluster, node: str) -> None:
+    async with answering(status=503, text="loading") as model:
+        cluster.route("*:8080", model.port)
+        run = await platform.apply(want(), replacing=None)
+        async with aclosing(platform.assessments(run)) as verdicts:  # type: ignore[type-var]
+            async for v in verdicts:
+                assert v.state is not State.READY
+                if v.detail == "loading":
+                    break
+        assert v.reason == "not_answering"
+        model.status = 200
+        await first(platform, run, State.READY)
+
+
+async def test_two_runs_of_one_name_the_later_wins_the_earlier_is_superseded(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, node: str
+) -> None:
+    async with answering() as model:
+        cluster.route("*:8080", model.port)
+        never = spec("i:1", node_selector={"ready-after": "never"})
+        earlier = asyncio.create_task(serve(platform, want(never), timeout=60))
+        await asyncio.to_thread(until, "the earlier one stands", lambda: pods(cluster, settings))
+        later = await serve(platform, want(spec("i:2"), TWO), timeout=60)
+        with pytest.raises(Superseded, match="d / r2 / t"):
+            await earlier
+
+        older = later.identity.model_copy(update={"owner": ONE})
+        assert not await teardown(platform, target_of(later.model_copy(update={"identity": older})), timeout=30)
+        assert deployment(cluster, settings)["metadata"]["uid"] == later.identity.uid
+        assert await teardown(platform, target_of(later), timeout=30)
+
+
+async def test_teardown_waits_for_the_pods_and_takes_everything_along(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, node: str
+) -> None:
+    run = await platform.apply(want(spec(replicas=2)), replacing=None)
+    until("two pods run", lambda: len([p for p in pods(cluster, settings) if p["status"].get("podIP")]) == 2)
+    await platform.delete(run, timeout=30)
+
+    assert pods(cluster, settings) == []
+    assert await platform.find(Target("toy")) is None
+    base = f"/api/v1/namespaces/{settings.namespace}"
+    until("service and record are collected", lambda: not cluster.admin.get(f"{base}/services/toy"))
+    until("record is collected", lambda: not cluster.admin.get(f"{base}/configmaps/toy-llmserve"))
+
+
+async def test_a_stuck_finalizer_is_named_and_removed_only_by_force(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings
+) -> None:
+    run = await platform.apply(want(), replacing=None)
+    path = f"/apis/apps/v1/namespaces/{settings.namespace}/deployments/toy"
+    cluster.admin.merge(path, {"metadata": {"finalizers": ["example.com/stuck"]}})
+
+    with pytest.raises(StillThere, match=r"example\.com/stuck holds it.*force=True"):
+        await platform.delete(run, timeout=1)
+    await platform.delete(run, timeout=1, force=True)
+    assert cluster.admin.get(path) is None
+
+
+async def test_a_pod_that_does_not_end_is_named(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, node: str
+) -> None:
+    run = await platform.apply(want(), replacing=None)
+    until("a pod is there", lambda: pods(cluster, settings))
+    pod = pods(cluster, settings)[0]["metadata"]["name"]
+    path = f"/api/v1/namespaces/{settings.namespace}/pods/{pod}"
+    cluster.plane.pause("kwok")
+    try:
+        until("the pod is placed", lambda: (cluster.admin.get(path) or {})["spec"].get("nodeName"))
+        with pytest.raises(StillThere, match=f"Pod {pod}.*still hold their resources"):
+            await platform.delete(run, timeout=2)
+    finally:
+        cluster.plane.resume("kwok")
+    await platform.delete(run, timeout=30)
+
+
+async def test_a_newer_deployment_is_never_deleted(platform: KubernetesPlatform, cluster: Cluster, settings: Settings) -> None:
+    older = await platform.apply(want(), replacing=None)
+    await platform.apply(want(spec("i:2"), TWO), replacing=older)
+
+    with pytest.raises(Superseded):
+        await platform.delete(older, timeout=5)
+    assert "deletionTimestamp" not in deployment(cluster, settings)["metadata"]
+
+
+def everything(cluster: Cluster, settings: Settings) -> dict[str, str]:
+    ns = settings.namespace
+    paths = (
+        f"/apis/apps/v1/namespaces/{ns}/deployments",
+        f"/api/v1/namespaces/{ns}/services",
+        f"/api/v1/namespaces/{ns}/configmaps",
+    )
+    return {f"{o['metadata']['name']} {p}": o["metadata"]["resourceVersion"] for p in paths for o in cluster.admin.items(p)}
+
+
+async def until_quiet(cluster: Cluster, settings: Settings) -> None:
+    """Until the Deployment controller has seen the last generation."""
+
+    def seen() -> bool:
+        live = deployment(cluster, settings)
+        return live.get("status", {}).get("observedGeneration") == live["metadata"]["generation"] and bool(
+            live["status"].get("conditions")
+        )
+
+    until("the controller has seen it", seen)

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from airflow.sdk.exceptions import AirflowFailException
 from support.http_stub import ChatStub, serving
+from support.s3 import BUCKET, CONN_ID, READ_ONLY_CONN_ID
 
 from airflow_provider_llmserve.errors import NotFound, Unavailable
 from airflow_provider_llmserve.operators.evaluate import EvaluateOperator
@@ -36,7 +37,8 @@ class Run:
         self.pushed = {}
 
     def __call__(self, url, **options):
-        operator = EvaluateOperator(task_id="judge", endpoint=endpoint(url), dataset=self.dataset.as_uri(), **options)
+        options = {"dataset": self.dataset.as_uri(), **options}
+        operator = EvaluateOperator(task_id="judge", endpoint=endpoint(url), **options)
         ti = SimpleNamespace(
             dag_id="refresh", run_id="manual__2026-11-23T00:00:00+00:00", task_id="judge", map_index=-1, xcom_push=self._push
         )
@@ -149,6 +151,7 @@ def test_an_answer_without_content_is_an_answer(run):
         summary = run(url)
     assert summary["errors"]["total"] == 0
     assert summary["metrics"]["exact_match"]["mean"] == 0
+    assert [(line["output"], line["scores"]) for line in run.results(summary)] == [("", {"exact_match": 0.0})] * 4
 
 
 def test_nobody_answers(tmp_path):
@@ -215,7 +218,7 @@ def test_base_and_adapter_compared(run):
         (lambda run: run.dataset.unlink(), {}, "no such file"),
         (lambda run: run.dataset.write_text('{"prompt"'), {}, "line 1: no JSON"),
         (lambda run: run.dataset.with_name("support.results").write_text(""), {}, "say where with results="),
-        (lambda run: None, {"results": "nope://bucket/x.jsonl"}, "nope://bucket/x.jsonl"),
+        (lambda run: None, {"results": "nope://bucket/x.jsonl"}, "no filesystem for this URL"),
         (lambda run: None, {"gates": [{"metric": "exact_match"}]}, "needs min, max or min_gain"),
         (lambda run: None, {"adapter": "other"}, "served adapters: tuned-3f9a2c1d"),
     ],
@@ -226,6 +229,33 @@ def test_bad_input_is_refused_before_the_first_request(run, spoil, options, says
     stub = ChatStub(digits)
     with serving(stub.app) as url, pytest.raises(AirflowFailException) as caught:
         run(url, **options)
+    assert says in str(caught.value)
+    assert stub.bodies == []
+
+
+def test_a_data_set_in_s3_has_its_results_beside_it(run, s3):
+    s3.client().put_object(Bucket=BUCKET, Key="evals/support.jsonl", Body=run.dataset.read_bytes())
+    with serving(ChatStub(digits).app) as url:
+        summary = run(url, dataset=f"s3://{CONN_ID}@{BUCKET}/evals/support.jsonl")
+    key = "evals/support.results/refresh/manual__2026-11-23T00_00_00_00_00/judge.jsonl"
+    assert summary["results"] == f"s3://{CONN_ID}@{BUCKET}/{key}"
+    written = s3.client().get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+    assert [json.loads(line)["output"] for line in written.splitlines()] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "says"),
+    [
+        (f"s3://{READ_ONLY_CONN_ID}@{BUCKET}/readable.jsonl", "results cannot be written there"),
+        (f"s3://{CONN_ID}@{BUCKET}/absent.jsonl", "no such file"),
+        (f"s3://no_such_connection@{BUCKET}/readable.jsonl", "no_such_connection"),
+    ],
+)
+def test_a_store_that_refuses_is_known_before_the_first_request(run, s3, dataset, says):
+    s3.client().put_object(Bucket=BUCKET, Key="readable.jsonl", Body=run.dataset.read_bytes())
+    stub = ChatStub(digits)
+    with serving(stub.app) as url, pytest.raises(AirflowFailException) as caught:
+        run(url, dataset=dataset)
     assert says in str(caught.value)
     assert stub.bodies == []
 

@@ -31,9 +31,9 @@ def evaluate(plan: Plan, *, results: str) -> dict[str, Any]:
     storage.prepare(results)
     log.info("%d samples for %s, %d at once", len(rows), plan.request_name, plan.concurrency)
     answers = asyncio.run(_ask(plan, rows))
-    storage.write(results, result_lines(plan, rows, answers))
     summary = summarise(plan, rows, answers, dataset_sha256=sha256, results=results)
     log.info("%s", account(summary))
+    storage.write(results, result_lines(plan, rows, answers))
     return summary
 
 

@@ -1,4 +1,4 @@
-"""Data sets and results through Airflow's object storage, so that any of its filesystems and connections will do.
+"""Data sets and results: single files in any store that this package reads.
 
 Called outside of a running event loop: the amazon provider's filesystem runs one of its own (``aws/fs/s3.py``, 9.39).
 """
@@ -6,36 +6,37 @@ Called outside of a running event loop: the amazon provider's filesystem runs on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from airflow_provider_llmserve.errors import AccessDenied, BadInput, Unavailable
-
-if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
+from airflow_provider_llmserve.errors import BadInput, NotFound, PlatformError
+from airflow_provider_llmserve.platforms.storage import Store, open_store
+from airflow_provider_llmserve.platforms.storage.base import local_path
 
 
 def read(url: str) -> bytes:
     """The file's bytes. Raises :class:`BadInput` where it is not there."""
-    with _opened(url, "read") as path:
-        return bytes(path.read_bytes())
+    store, name = _opened(url)
+    try:
+        return store.read(name)
+    except NotFound as e:
+        raise BadInput(url, f"no such file ({e})") from e
 
 
 def prepare(url: str) -> None:
-    """Make the folder of a file on this machine, so that a place that cannot be written is known before the work is done."""
+    """Write an empty file, so that a place that cannot be written is known before the work is done. Raises :class:`BadInput`."""
     try:
-        with _opened(url, "written") as path:
-            if path.protocol in ("file", "local", ""):
-                path.parent.mkdir(parents=True, exist_ok=True)
-    except (AccessDenied, Unavailable) as e:
-        raise BadInput(url, f"results cannot be written there ({e.__cause__}); say where with results=") from e
+        store, name = _opened(url)
+        local = local_path(url)
+        if local is not None:
+            local.parent.mkdir(parents=True, exist_ok=True)
+        store.write(name, b"", new=False)
+    except (PlatformError, OSError) as e:
+        raise BadInput(url, f"results cannot be written there ({e}); say where with results=") from e
 
 
 def write(url: str, text: str) -> None:
     """Write the file, replacing what an earlier try left."""
-    with _opened(url, "written") as path:
-        path.write_bytes(text.encode())
+    store, name = _opened(url)
+    store.write(name, text.encode(), new=False)
 
 
 def beside(dataset: str, *parts: str) -> str:
@@ -45,19 +46,8 @@ def beside(dataset: str, *parts: str) -> str:
     return f"{stem}.results/{safe}.jsonl"
 
 
-@contextmanager
-def _opened(url: str, done: str) -> Iterator[ObjectStoragePath]:
-    """The path, with the store's errors as ours: a filesystem of fsspec raises whatever its own library does."""
-    from airflow.sdk import ObjectStoragePath
-    from airflow.sdk.exceptions import AirflowNotFoundException
-
-    try:
-        yield ObjectStoragePath(url)
-    except (FileNotFoundError, IsADirectoryError):
-        raise BadInput(url, "no such file") from None
-    except (ValueError, ImportError, AirflowNotFoundException) as e:
-        raise BadInput(url, f"cannot be {done}: {e}") from e
-    except PermissionError as e:
-        raise AccessDenied(f"{url} cannot be {done}: {e}") from e
-    except Exception as e:
-        raise Unavailable(f"{url} cannot be {done}: {type(e).__name__}: {e}") from e
+def _opened(url: str) -> tuple[Store, str]:
+    folder, _, name = url.rpartition("/")
+    if not name:
+        raise BadInput(repr(url), "a file was expected")
+    return open_store(folder or "."), name

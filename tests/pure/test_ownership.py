@@ -1,0 +1,99 @@
+"""The record of a serving run: written, read back, and what stays of the one before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_llmserve.owner import Owner
+from airflow_provider_llmserve.runtimes import ownership
+from airflow_provider_llmserve.runtimes.ownership import Proven, Record
+from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
+
+ONE = Owner(dag_id="d", run_id="r1", task_id="t", map_index=3, try_number=2, ti_id="one")
+TWO = Owner(dag_id="d", run_id="r2", task_id="t")
+A = KubeAIText.parse({"url": "hf://a/b", "env": {"K": "ä"}})
+B = KubeAIText.parse({"url": "hf://a/c", "secrets": ["conn:hf", "mine", "conn:aws"]})
+
+owners = st.builds(Owner, dag_id=st.text(max_size=20), run_id=st.text(max_size=20), map_index=st.integers(-1, 5))
+specs = st.sampled_from([A, B, HuggingFaceServe.parse({"path": "hf://a/b", "huggingface_task": "text_generation"})])
+proofs = st.none() | st.builds(Proven, specs, st.booleans(), owners)
+others = st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9), st.text(max_size=9)), max_size=3).map(tuple)
+
+
+@given(owners, specs, st.booleans(), st.booleans(), proofs, others)
+def test_a_record_is_read_back_as_it_was_written(owner, spec, stopped, proven, previous, objects) -> None:
+    record = Record(owner, spec, stopped, proven, None if proven else previous, "2026-01-01T00:00:00+00:00", objects)
+
+    assert ownership.read(ownership.from_annotations(ownership.to_annotations(ownership.write(record)))) == record
+
+
+def test_a_long_record_is_packed() -> None:
+    files = [{"path": f"/f{i}", "content": "x" * 90_000} for i in range(10)]
+    record = Record(ONE, KubeAIText.parse({"url": "hf://a/b", "files": files}))
+    written = ownership.write(record)
+
+    assert sum(map(len, written.values())) < 64 * 1024
+    assert ownership.read(written) == record
+
+
+@given(st.dictionaries(st.sampled_from(["owner", "spec", "unproven", "applied", "objects", "other"]), st.text(max_size=60)))
+def test_reading_never_fails(data) -> None:
+    ownership.read(data)
+
+
+@given(
+    st.sampled_from(["spec", "unproven", "objects", "applied"]),
+    st.sampled_from(["[]", "{}", "null", "zlib:!", "1", "[1]", '{"kind":1}']),
+)
+def test_a_damaged_part_costs_no_more_than_itself(key, value) -> None:
+    record = ownership.read({**ownership.write(Record(ONE, A)), key: value})
+
+    assert record is not None
+    assert record.owner == ONE
+
+
+def test_a_spec_from_the_future_is_ours_without_a_spec() -> None:
+    written = ownership.write(Record(ONE, A))
+    written["spec"] = written["spec"].replace('"url"', '"url_of_tomorrow"')
+    record = ownership.read(written)
+
+    assert record is not None
+    assert (record.owner, record.spec) == (ONE, None)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "expected"),
+    [
+        (None, Record(TWO, B)),
+        (Record(ONE, A, proven=True), Record(TWO, B, previous=Proven(A, False, ONE))),
+        (Record(ONE, A), Record(TWO, B)),
+        (Record(ONE, A, previous=Proven(A, True, ONE)), Record(TWO, B, previous=Proven(A, True, ONE))),
+        (Record(ONE, A, previous=Proven(B, False, TWO)), Record(TWO, B, proven=True)),
+        (Record(ONE, None, proven=True), Record(TWO, B)),
+    ],
+    ids=["nothing stood", "proven", "never proven", "kept of before", "put back", "unreadable"],
+)
+def test_what_a_rollback_will_put_back(replaced, expected) -> None:
+    assert ownership.succeed(replaced, TWO, B, False) == expected
+
+
+def test_same_want_is_the_same_try_spec_and_stop() -> None:
+    record = Record(ONE, A, stopped=True)
+
+    assert record.same_want(ONE, A, True)
+    assert not record.same_want(ONE.model_copy(update={"ti_id": "two"}), A, True)
+    assert not record.same_want(ONE, B, True)
+    assert not record.same_want(ONE, A, False)
+    assert replace(record, proven=True, applied="later").same_want(ONE, A, True)
+
+
+def test_connections_stand_for_one_secret_of_ours() -> None:
+    assert ownership.connections(B) == ("hf", "aws")
+    resolved = ownership.resolved(B, "m")
+    assert isinstance(resolved, KubeAIText)
+    assert resolved.secrets == ("m-llmserve", "mine")
+    assert ownership.resolved(A, "m") is A

@@ -1,0 +1,133 @@
+"""The table of failure texts: every row finds its own text, none hides another, real logs name their cause, nothing raises."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from itertools import product
+from typing import Any, cast
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from support.history import CASES
+
+from airflow_provider_llmserve.readiness.cause_table import ROWS
+from airflow_provider_llmserve.readiness.causes import FAMILY, Where, cause_in, cause_in_log, last_line, system_of, tidy
+from airflow_provider_llmserve.readiness.reasons import REASONS
+
+PLACES = {
+    "L": "log",
+    "T": "termination",
+    "W": "waiting",
+    "X": "terminated",
+    "P": "pod",
+    "E": "event",
+    "C": "condition",
+    "A": "api",
+    "H": "http",
+}
+SYSTEM = {"hfs": "huggingfaceserver", "storage": "storage-initializer", "loader": "kubeai-loader", "": ""}
+LOGS = [json.loads(x) for x in gzip.decompress((CASES / "huggingfaceserver-logs.jsonl.gz").read_bytes()).splitlines()]
+TEXTS: list[dict[str, Any]] = yaml.safe_load((CASES / "texts.yaml").read_text())
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: f"{r[1]}-{r[4]}")
+def test_each_row_is_found_by_its_own_text(row: tuple[str, str, tuple[str, ...], tuple[str, ...], str, str]) -> None:
+    systems, places, reasons, texts, word, remedy = row
+    assert word in REASONS
+    assert texts or reasons, "a row without either would match everything"
+    for writer, place, on, text in product(systems.split() or [""], places, reasons or ("",), texts or ("",)):
+        said = text.replace("…", " some words in between ")
+        found = cause_in(cast(Where, PLACES[place]), on, said, SYSTEM.get(writer, writer))
+        assert found is not None, (place, on, text)
+        assert found.reason == word, f"{text!r} is hidden by a row of {found.reason}"
+        if remedy:
+            assert found.remedy == remedy
+
+
+@pytest.mark.parametrize("case", TEXTS, ids=lambda c: c["reason"])
+def test_text(case: dict[str, Any]) -> None:
+    found = cause_in(case.get("where", "log"), case.get("beside", ""), case["text"], case.get("system", ""))
+    assert (found.reason if found else None) == case["reason"]
+
+
+@pytest.mark.parametrize("case", LOGS, ids=lambda c: c["note"] or c["cli"][:40])
+def test_real_logs_of_huggingfaceserver(case: dict[str, Any]) -> None:
+    """169 command lines of the real server and storage initializer: what failed is named, what served is not accused."""
+    found = cause_in_log(case["log"], case["system"])
+    assert (found.reason if found else None) == case["reason"]
+    if case["outcome"] == "serves":
+        assert found is None
+
+
+def test_the_first_row_wins_over_the_generic_last_line() -> None:
+    log = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\nRuntimeError: Engine core initialization failed. See root cause above."
+    found = cause_in_log(log, "vllm")
+    assert found is not None
+    assert (found.reason, found.line) == (
+        "gpu_out_of_memory",
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB",
+    )
+    generic = cause_in_log(log.splitlines()[1], "vllm")
+    assert generic is not None
+    assert generic.reason == "engine_start_failed"
+
+
+def test_a_row_counts_in_its_place_and_for_its_system_only() -> None:
+    assert cause_in_log("exceeded quota: team") is None
+    assert cause_in("api", "", "exceeded quota: team") is not None
+    assert cause_in_log("does not support generate", "vllm") is None
+    assert cause_in_log("does not support generate", "ollama") is not None
+    assert cause_in("condition", "SomethingElse", "0/4 nodes: Insufficient cpu") is None
+
+
+def test_colours_and_prefixes_do_not_matter() -> None:
+    line = (
+        "\x1b[1;36m(EngineCore pid=12)\x1b[0;0m ERROR 11-23 22:18:48 [core.py:1231] ValueError: \x1b[31mCUDA out\x1b[0m of memory"
+    )
+    found = cause_in_log(line, "vllm")
+    assert found is not None
+    assert found.line == "ValueError: CUDA out of memory"
+    assert tidy("2026-11-23 22:09:13.709 1 kserve ERROR [__main__.py:<module>():402] Failed to start") == "Failed to start"
+    assert last_line("one\n\n  two \x1b[0m\n\n") == "two"
+
+
+@pytest.mark.parametrize(
+    ("container", "system"),
+    [
+        ({"name": "server", "image": "vllm/vllm-openai:v0.10.1"}, "vllm"),
+        ({"name": "server", "image": "registry.example.com/ml/huggingfaceserver:v0.20.0-gpu"}, "huggingfaceserver"),
+        ({"name": "server", "image": "ollama/ollama"}, "ollama"),
+        ({"name": "server", "image": "michaelf34/infinity:latest-cpu"}, "infinity"),
+        ({"name": "loader", "image": "mirror/x"}, "kubeai-loader"),
+        ({"name": "storage-initializer", "image": "mirror/x"}, "storage-initializer"),
+        ({"name": "server", "image": "mirror/x"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_system_is_read_from_name_and_image(container: dict[str, str], system: str) -> None:
+    assert system_of(container) == system
+    assert system in {*FAMILY, ""}
+
+
+@given(
+    st.sampled_from(sorted(PLACES.values())),
+    st.text(max_size=30) | st.sampled_from(sorted({on for row in ROWS for on in row[2]})),
+    st.text(max_size=300) | st.lists(st.sampled_from([t for row in ROWS for t in row[3]]), max_size=3).map("\n".join),
+    st.sampled_from(["", "nonsense", *FAMILY]),
+)
+def test_no_text_raises(where: str, reason: str, message: str, system: str) -> None:
+    found = cause_in(cast(Where, where), reason, message, system)
+    assert found is None or found.reason in REASONS
+    cause_in_log(message, system)
+    last_line(message)
+
+
+@pytest.mark.parametrize("junk", [None, 5, b"x", ["a"], {}])
+def test_no_type_raises(junk: Any) -> None:
+    cause_in("log", junk, junk)
+    cause_in("nowhere", "", "x")  # type: ignore[arg-type]
+    last_line(junk)
+    system_of({"name": junk, "image": junk})

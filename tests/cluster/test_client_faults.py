@@ -1,0 +1,191 @@
+"""Watches and requests that go wrong: each case is one that published clients get wrong, or that ends other people's waits."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.cluster import hook_for
+from support.fake_api import FakeApi, config_map, fake_api, until_async
+
+from airflow_provider_llmserve.errors import AccessDenied, Unavailable
+from airflow_provider_llmserve.platforms.kubernetes.client import Client
+from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
+from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, Watched
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    async with fake_api() as a:
+        yield a
+
+
+@pytest.fixture
+async def client(api: FakeApi) -> AsyncIterator[Client]:
+    async with Client(hook_for(api.kubeconfig())) as c:
+        yield c
+
+
+def reflector(client: Client, *, required: bool = True) -> Reflector:
+    return Reflector(client, "ns", [Watched(CONFIG_MAP, required=required)])
+
+
+def data(r: Reflector, name: str) -> Any:
+    return (r.snapshot().get("ConfigMap", name) or {}).get("data")
+
+
+async def test_a_closed_stream_is_not_an_answer(api: FakeApi, client: Client) -> None:
+    api.put("x", a="1")
+    api.on_watch = [[]]
+    async with reflector(client) as r:
+        api.put("x", a="2")  # after the list, and no event ever tells
+        await until_async("the change is seen", lambda: data(r, "x") == {"a": "2"})
+
+    assert api.requests[:4] == ["list", "watch 2", "list", "watch 3"]
+
+
+@pytest.mark.parametrize("how", ["event", "status"])
+async def test_a_410_begins_again_from_a_new_list_and_not_without_pause(api: FakeApi, client: Client, how: str) -> None:
+    gone = (410, "too old resource version: 1 (7)")
+    event = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": gone[1]}}
+    api.on_watch = [gone if how == "status" else [event] for _ in range(3)]
+    async with reflector(client) as r:
+        api.put("x", a="1")
+        await until_async("the object is seen", lambda: data(r, "x"))
+        await until_async("the watch goes on", lambda: len(api.requests) == 8)
+
+        assert api.requests[1] == "watch 1"
+        assert set(api.requests[3::2]) == {"watch 2"}, "never the stale version again"
+        assert not r.blind()
+
+
+async def test_deleted_without_status_is_gone(api: FakeApi, client: Client) -> None:
+    api.put("x", a="1")
+    removed = {"type": "DELETED", "object": {"metadata": {"name": "x", "uid": "uid-x"}}}
+    api.on_watch = []
+    async with reflector(client) as r:
+        assert data(r, "x")
+        api.objects.clear()
+        r._collections[0].take(removed)
+        assert r.snapshot().get("ConfigMap", "x") is None
+        assert r.snapshot().kinds == {"ConfigMap"}
+
+
+async def test_events_are_followed(api: FakeApi, client: Client) -> None:
+    api.put("x", a="1")
+    added = {"type": "ADDED", "object": config_map("y", 3)}
+    removed = {"type": "DELETED", "object": {"metadata": {"name": "x", "uid": "uid-x"}}}
+    api.objects["y"] = config_map("y", 3)
+    api.on_watch = [[added, {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}, removed]]
+    async with reflector(client) as r:
+        api.objects.pop("x")
+        await until_async("x is gone", lambda: data(r, "x") is None)
+
+        assert data(r, "y") == {}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_in_mid_wait_is_borne_until_it_passes(api: FakeApi, client: Client, status: int) -> None:
+    api.put("x", a="1")
+    api.on_watch = [(status, "no")]
+    api.on_list = []
+    async with reflector(client) as r:
+        api.on_list += [(status, "no")] * 2
+        await until_async("it says that it cannot see", r.blind)
+        assert data(r, "x") == {"a": "1"}, "what was seen stays, under that reserve"
+        api.put("x", a="2")
+        await until_async("it sees again", lambda: not r.blind() and data(r, "x") == {"a": "2"})
+
+
+async def test_what_may_be_missed_and_may_not_be_read_is_left_out(api: FakeApi, client: Client) -> None:
+    api.on_list = [(403, 'configmaps is forbidden: User "u" cannot list resource "configmaps"')]
+    async with reflector(client, required=False) as r:
+        assert not r.blind()
+        assert r.snapshot().kinds == frozenset()
+
+
+async def test_a_server_that_closes_every_stream_is_not_asked_without_pause(
+    api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 6:
+            await asyncio.Event().wait()
+
+    api.on_watch = [[] for _ in range(20)]
+    monkeypatch.setattr("airflow_provider_llmserve.platforms.kubernetes.reflector.asyncio.sleep", note)
+    async with reflector(client):
+        while len(pauses) < 6:
+            await asyncio.wait({asyncio.ensure_future(asyncio.to_thread(lambda: None))})
+
+    assert pauses[5] > pauses[0]
+    assert len(api.requests) == 12
+
+
+async def test_a_request_waits_as_long_as_the_server_asks(api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("airflow_provider_llmserve.platforms.kubernetes.client.asyncio.sleep", note)
+    api.headers = {"Retry-After": "7"}
+    api.on_any = [(429, "slow down"), (503, "shutting down"), (500, "failed calling webhook: connection refused")]
+    await client.list(CONFIG_MAP, "ns")
+
+    assert pauses == [7.0, 7.0, 7.0]
+    assert len(api.requests) == 4
+
+
+async def test_a_server_that_stays_away_is_unavailable_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_once(seconds: float) -> None:
+        pass
+
+    monkeypatch.setattr("airflow_provider_llmserve.platforms.kubernetes.client.asyncio.sleep", at_once)
+    async with Client(hook_for(FakeApi(port=1).kubeconfig())) as nobody:
+        with pytest.raises(Unavailable, match="get ConfigMap ns/x: no answer from the API server"):
+            await nobody.get(CONFIG_MAP, "ns", "x")
+
+
+async def test_a_short_lived_token_is_fetched_anew_when_it_is_refused(api: FakeApi, tmp_path: Path) -> None:
+    token, plugin = tmp_path / "token", tmp_path / "plugin"
+    credential = '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"%s"}}'
+    plugin.write_text(f"#!/bin/sh\necho run >> {tmp_path}/runs\nprintf '{credential}' \"$(cat {token})\"\n")
+    plugin.chmod(plugin.stat().st_mode | stat.S_IXUSR)
+    user = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": str(plugin),
+            "interactiveMode": "Never",
+        }
+    }
+    token.write_text("first")
+    api.tokens = {"first"}
+    async with Client(hook_for(api.kubeconfig(**user))) as c:
+        for _ in range(3):
+            await c.list(CONFIG_MAP, "ns")
+        assert (tmp_path / "runs").read_text().count("run") == 1, "the plugin does not run for every request"
+        token.write_text("second")
+        api.tokens = {"second"}
+        await c.list(CONFIG_MAP, "ns")
+        assert (tmp_path / "runs").read_text().count("run") == 2
+        api.tokens = {"third"}
+        with pytest.raises(AccessDenied):
+            await c.list(CONFIG_MAP, "ns")
+
+
+async def test_a_login_that_cannot_be_made_is_named() -> None:
+    def broken() -> Any:
+        raise FileNotFoundError("/nowhere/kubeconfig")
+
+    async with Client(broken) as c:
+        with pytest.raises(AccessDenied, match=r"cannot log in.*/nowhere/kubeconfig.*Check the kubernetes connection"):
+            await c.get(CONFIG_MAP, "ns", "x")

@@ -189,6 +189,7 @@ def test_s3_cut_off_within_a_file(s3, http, tmp_path):
         upload(big, place)
     assert place.files() == {}, "an object is whole or not there"
     http.fail = None
+    http.clear()
     upload(big, place)
     assert sum("partNumber=" in url for _, url in http) == 2
     assert {Path(p).name for p in place.files()} == FILES
@@ -347,12 +348,20 @@ def test_an_adapter_in_a_store_is_published_from_there(s3, adapter, tmp_path):
         upload_adapter(read_handover(f"{staging.url}/run-2/tuned"), place.url)
 
 
+def test_s3_without_a_connection_named_uses_aws_default(s3, adapter, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", s3.connection(CONN_ID))
+    place = Bucket(s3)
+    assert upload_adapter(read_handover(str(adapter)), place.clean) == upload(adapter, place)
+
+
 def test_s3_refusals_name_the_cure(s3, adapter):
     where = read_handover(str(adapter))
     with pytest.raises(AccessDenied, match="s3:PutObject"):
         upload_adapter(where, f"s3://{BUCKET}/denied", conn_id=READ_ONLY_CONN_ID)
     with pytest.raises(NotFound, match="no such bucket"):
         upload_adapter(where, "s3://no-such-bucket/x", conn_id=CONN_ID)
+    with pytest.raises(BadInput, match="Invalid bucket name"):
+        upload_adapter(where, "s3://No Bucket/x", conn_id=CONN_ID)
     with pytest.raises(BadInput, match="airflow connections add nowhere"):
         upload_adapter(where, f"s3://nowhere@{BUCKET}/x")
 
@@ -391,6 +400,22 @@ def test_s3_without_conditional_writes(s3, adapter, monkeypatch, http):
     assert {Path(p).name for p in place.files()} == FILES
 
 
+def test_a_filesystem_without_exclusive_writes(adapter, tmp_path, monkeypatch):
+    from fsspec.implementations.local import LocalFileSystem
+
+    real = LocalFileSystem.pipe_file
+
+    def plain(self, path, value, mode="overwrite", **kwargs):
+        if mode == "create":
+            raise NotImplementedError
+        return real(self, path, value, **kwargs)
+
+    monkeypatch.setattr(LocalFileSystem, "pipe_file", plain)
+    place = Folder(tmp_path / "store")
+    upload(adapter, place)
+    assert {Path(p).name for p in place.files()} == FILES
+
+
 def run(context=None, **options):
     operator = UploadAdapterOperator(task_id="upload", **options)
     operator.render_template_fields(context or {})
@@ -422,3 +447,40 @@ def test_operator_describes_its_outlets(adapter, place):
     events = OutletEventAccessors()
     result = run({"outlet_events": events}, source=str(adapter), destination=place.url, outlets=[asset])
     assert events[asset].extra == result
+
+
+@pytest.mark.parametrize(
+    ("url", "conn_id", "finding"),
+    [
+        ("s3://key:secret@models/x", None, "credentials in a URL"),
+        ("s3://one@models/x", "two", "give one"),
+        ("s3:///x", None, "no bucket"),
+        ("s3://models/x?versionId=1", None, "without '[?]' or '#'"),
+        ("file://tmp/x", None, "file:///tmp/x"),
+        ("", None, "a folder was expected"),
+        ("nosuch://x/y", None, "no filesystem"),
+    ],
+)
+def test_urls_that_are_no_place(url, conn_id, finding):
+    with pytest.raises(BadInput, match=finding) as caught:
+        open_store(url, conn_id)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_plain_path_becomes_an_absolute_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert open_store("out/adapters").url == f"file://{tmp_path}/out/adapters"
+
+
+def test_a_local_file_is_whole_or_not_there(adapter, tmp_path, monkeypatch):
+    from fsspec.implementations.local import LocalFileSystem
+
+    def half(self, source, target, **_):
+        Path(target).write_bytes(Path(source).read_bytes()[:100])
+        raise RuntimeError("the worker dies here")
+
+    place = Folder(tmp_path / "store")
+    monkeypatch.setattr(LocalFileSystem, "put_file", half)
+    with pytest.raises(RuntimeError, match="dies"):
+        upload(adapter, place)
+    assert place.files() == {}

@@ -53,7 +53,7 @@ class PathStore:
                     return True
                 except FileExistsError:
                     return False
-                except NotImplementedError:
+                except (NotImplementedError, TypeError):  # a filesystem without exclusive writes
                     pass
             self._fs.pipe_file(self._at(path), data)
             return True

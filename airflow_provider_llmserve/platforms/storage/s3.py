@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_llmserve.adapters.manifest import Entry
-from airflow_provider_llmserve.errors import AccessDenied, MissingExtra, NotFound, PlatformError, Rejected, Unavailable
+from airflow_provider_llmserve.errors import AccessDenied, BadInput, MissingExtra, NotFound, PlatformError, Rejected, Unavailable
 
 _SHA = "sha256"
 """Name of the object metadata that an interrupted upload is resumed by."""
@@ -88,7 +88,7 @@ class S3Store:
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:
         from boto3.exceptions import S3UploadFailedError
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
         where = f"s3://{self._bucket}/{self._key(path)}"
         try:
@@ -100,6 +100,8 @@ class S3Store:
             raise _translated(where, e) from e
         except NoCredentialsError as e:
             raise AccessDenied(f"{where}: no credentials; make an Airflow connection of type aws and name it by conn_id") from e
+        except ParamValidationError as e:
+            raise BadInput(where, str(e)) from e
         except BotoCoreError as e:
             raise Unavailable(f"{where}: {e}") from e
 

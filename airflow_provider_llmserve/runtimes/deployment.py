@@ -35,9 +35,11 @@ from airflow_provider_llmserve.runtimes.huggingface_preflight import (
     common_findings,
     common_lookups,
     common_notes,
+    laid_over,
     service_findings,
     service_lookups,
 )
+from airflow_provider_llmserve.runtimes.huggingface_profile import overlaid
 from airflow_provider_llmserve.runtimes.ownership import MANAGED_BY
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, ServeSpec
@@ -99,7 +101,7 @@ def image_of(spec: HuggingFaceServe) -> str:
 def render(spec: ServeSpec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
     """Deployment, Service, the alias Service where one is asked for, and the claims of new volumes."""
     assert isinstance(spec, HuggingFaceServe)
-    spec = pod_template.overlaid(spec, settings)
+    spec = overlaid(spec, settings)
     deployment = {
         "replicas": 0 if stopped else spec.replicas,
         "selector": {"matchLabels": labels(name)},
@@ -155,8 +157,9 @@ def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> list[Lookup]:
 def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
     """Everything that shows before any write."""
     assert isinstance(spec, HuggingFaceServe)
-    image = image_of(pod_template.overlaid(spec, settings))
-    found = [*_bad_name(name), *_bad_service(spec)]
+    laid, found = laid_over(spec, settings)
+    image = image_of(laid)
+    found += [*_bad_name(name), *_bad_service(spec)]
     found += common_findings(spec, name=name, settings=settings, facts=facts, image=image, version=image_version(image))
     return [*found, *service_findings(name, spec.service_name, facts)]
 
@@ -164,7 +167,7 @@ def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) ->
 def notes(spec: ServeSpec, *, name: str, settings: Settings) -> list[str]:
     """What the deployer should know although nothing is wrong: said once, in the log."""
     assert isinstance(spec, HuggingFaceServe)
-    spec = pod_template.overlaid(spec, settings)
+    spec = overlaid(spec, settings)
     said = list(common_notes(spec, image_version(image_of(spec))))
     if spec.strategy is None and pod_template.gpus(spec):
         chosen = pod_template.strategy_of(spec)
@@ -205,7 +208,7 @@ def _manifest(api_version: str, kind: str, name: str, namespace: str, run: str, 
 
 def _pod(spec: HuggingFaceServe, name: str, settings: Settings) -> dict[str, Any]:
     image = image_of(spec)
-    volumes, mounts = pod_template.volumes(spec, name=name, fetched_by_us=True)
+    volumes, mounts = pod_template.volumes(spec, name=name)
     server: dict[str, Any] = {
         "name": "server",
         "image": image,

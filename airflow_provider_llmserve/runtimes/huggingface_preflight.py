@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
+from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.runtimes import pod_template
 from airflow_provider_llmserve.runtimes.base import PVC, SECRET, SERVICE, SERVICE_ACCOUNT, Facts, Kind, Lookup
 from airflow_provider_llmserve.runtimes.huggingface_cli import command_line
 from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
+from airflow_provider_llmserve.runtimes.huggingface_profile import overlaid
 from airflow_provider_llmserve.runtimes.ownership import CONNECTION, MANAGED_BY, companion_name
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.huggingface_rules import huggingface_findings
-from airflow_provider_llmserve.specs.pod import Resources
 
 INSTANCE = "app.kubernetes.io/instance"
 _RESERVED_VOLUMES = ("model", "shm", "storage-secret")
@@ -41,12 +42,19 @@ def service_lookups(*services: str | None) -> Iterator[Lookup]:
             yield Lookup(SERVICE, service)
 
 
+def laid_over(spec: HuggingFaceServe, settings: Settings) -> tuple[HuggingFaceServe, list[str]]:
+    """The spec with its profile, and what is wrong with the profile."""
+    try:
+        return overlaid(spec, settings), []
+    except BadInput as e:
+        return spec, [f"{e.subject}: {f}" for f in e.findings]
+
+
 def common_findings(
     spec: HuggingFaceServe, *, name: str, settings: Settings, facts: Facts, image: str | None, version: Version | None
 ) -> Iterator[str]:
     """Findings of both runtimes. ``image`` is None where the cluster chooses it."""
     yield from huggingface_findings(spec, name=name)
-    yield from _profile(spec, settings)
     yield from command_line(spec, version).findings
     yield from _image(image, settings)
     yield from _volumes(spec)
@@ -84,23 +92,6 @@ def present(facts: Facts, kind: Kind, name: str, namespace: str = "") -> bool | 
     """Whether an object is there; None where that could not be told."""
     lookup = Lookup(kind, name, namespace)
     return facts.objects[lookup] is not None if lookup in facts.objects else None
-
-
-def _profile(spec: HuggingFaceServe, settings: Settings) -> Iterator[str]:
-    if spec.profile is None:
-        return
-    profile = settings.profiles.get(spec.profile)
-    if profile is None:
-        known = ", ".join(sorted(settings.profiles)) or "none"
-        yield f"profile {spec.profile!r} does not exist; the connection has: {known}"
-        return
-    for key in profile:
-        if key not in pod_template.PROFILE_FIELDS:
-            yield f"profile {spec.profile!r}: unknown field {key!r}; known: {', '.join(pod_template.PROFILE_FIELDS)}"
-    resources = profile.get("resources") or {}
-    unknown = set(resources) - set(Resources.model_fields) if isinstance(resources, Mapping) else {"resources"}
-    for key in sorted(unknown):
-        yield f"profile {spec.profile!r}: unknown resource {key!r}; known: {', '.join(Resources.model_fields)}"
 
 
 def _image(image: str | None, settings: Settings) -> Iterator[str]:

@@ -31,7 +31,14 @@ from airflow_provider_llmserve.runtimes.base import (
 from airflow_provider_llmserve.runtimes.huggingface_cli import command_line, hub_path, image_version
 from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
 from airflow_provider_llmserve.runtimes.huggingface_endpoint import call
-from airflow_provider_llmserve.runtimes.huggingface_preflight import common_findings, common_lookups, common_notes, present
+from airflow_provider_llmserve.runtimes.huggingface_preflight import (
+    common_findings,
+    common_lookups,
+    common_notes,
+    laid_over,
+    present,
+)
+from airflow_provider_llmserve.runtimes.huggingface_profile import overlaid
 from airflow_provider_llmserve.runtimes.inferenceservice_assess import assess
 from airflow_provider_llmserve.runtimes.inferenceservice_facts import (
     AUTOSCALER,
@@ -70,7 +77,6 @@ RECORD: Literal["primary", "companion"] = "companion"
 _READ = ("get", "list", "watch")
 PERMISSIONS: tuple[Permission, ...] = (
     Permission("serving.kserve.io", "inferenceservices", (*_READ, "create", "patch", "delete")),
-    Permission("", "configmaps", (*_READ, "create", "patch", "delete")),
     Permission("apps", "deployments", _READ),
     Permission("apps", "replicasets", _READ),
     Permission("", "pods", _READ),
@@ -93,13 +99,15 @@ def render(spec: ServeSpec, *, name: str, namespace: str, stopped: bool, setting
     """The InferenceService, and the claims of new volumes.
 
     ``spec.predictor.annotations`` carries a digest of everything that decides what runs. KServe copies it into the pod template, where it
-    proves that the controller has rendered this very spec; it does not change with replicas, so scaling rolls nothing out.
+    proves that the controller has rendered this very spec; it does not change with replicas or strategy, so scaling rolls nothing out.
     """
     assert isinstance(spec, HuggingFaceServe)
-    spec = pod_template.overlaid(spec, settings)
+    spec = overlaid(spec, settings)
     predictor = _predictor(spec, name, settings)
     predictor["annotations"] = {NONCE: digest(predictor)[:16], **_progress_deadline(spec)}
     predictor |= _scaling(spec)
+    if spec.deployment_mode == "Standard":
+        predictor["deploymentStrategy"] = pod_template.rollout_strategy(spec)
     annotations = _annotations(spec, stopped, settings)
     manifests: list[Manifest] = [
         {
@@ -132,7 +140,7 @@ def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> list[Lookup]:
 def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
     """Everything that shows before any write."""
     assert isinstance(spec, HuggingFaceServe)
-    found = [*_bad_name(name, settings.namespace), *_bad_cluster(spec, name, settings, facts)]
+    found = [*laid_over(spec, settings)[1], *_bad_name(name, settings.namespace), *_bad_cluster(spec, name, settings, facts)]
     return [
         *found,
         *common_findings(spec, name=name, settings=settings, facts=facts, image=spec.image, version=_version(spec, settings)),
@@ -142,7 +150,7 @@ def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) ->
 def notes(spec: ServeSpec, *, name: str, settings: Settings) -> list[str]:
     """What the deployer should know although nothing is wrong: said once, in the log."""
     assert isinstance(spec, HuggingFaceServe)
-    spec = pod_template.overlaid(spec, settings)
+    spec = overlaid(spec, settings)
     said = list(common_notes(spec, _version(spec, settings)))
     image = spec.image or ""
     if image and pod_template.gpus(spec) and "@" not in image and not image.endswith("-gpu"):
@@ -219,7 +227,7 @@ def _progress_deadline(spec: HuggingFaceServe) -> dict[str, str]:
 
 def _predictor(spec: HuggingFaceServe, name: str, settings: Settings) -> dict[str, Any]:
     hub = hub_path(spec.path) is not None
-    volumes, mounts = pod_template.volumes(spec, name=name, fetched_by_us=False)
+    volumes, mounts = pod_template.volumes(spec, name=name, by_kserve=True)
     model: dict[str, Any] = {
         "modelFormat": {"name": "huggingface"},
         "runtime": spec.serving_runtime,
@@ -238,10 +246,8 @@ def _predictor(spec: HuggingFaceServe, name: str, settings: Settings) -> dict[st
     }
     if volumes:
         predictor["volumes"] = volumes
-    if hub and pod_template.writable_model_volume(spec):
-        predictor["securityContext"] = {"fsGroup": 1000}
-    if spec.deployment_mode == "Standard":
-        predictor["deploymentStrategy"] = pod_template.rollout_strategy(spec)
+    if spec.volumes:
+        predictor["securityContext"] = {"fsGroup": pod_template.pod_security()["fsGroup"]}
     return predictor
 
 

@@ -12,7 +12,6 @@ from fractions import Fraction
 from typing import Any
 
 from airflow_provider_llmserve.runtimes.huggingface_cli import MODEL_DIR, hub_path
-from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.pod import Volume
 
@@ -25,7 +24,6 @@ SHM_PER_GPU = 2**30
 """Bytes of /dev/shm for each of several GPUs: NCCL and the workers of tensor parallelism pass messages through it."""
 EPHEMERAL_SIZE = "10Gi"
 """Size of an ephemeral volume that gives none, where ``resources.disk`` gives none either."""
-PROFILE_FIELDS = ("node_selector", "tolerations", "affinity", "priority_class", "runtime_class", "resources")
 
 _UNITS = {
     "m": Fraction(1, 1000),
@@ -42,27 +40,6 @@ def quantity(text: str) -> Fraction:
     if match is None:
         raise ValueError(f"no quantity: {text!r}")
     return Fraction(match[1]) * _UNITS[match[2] or ""]
-
-
-def overlaid(spec: HuggingFaceServe, settings: Settings) -> HuggingFaceServe:
-    """The spec with its profile laid over it.
-
-    The profile is the platform's word about nodes, so it wins there: ``node_selector`` key by key, ``affinity``,
-    ``priority_class`` and ``runtime_class`` as a whole; ``tolerations`` are those of both. The spec is the user's word about the
-    model, so it wins in ``resources`` key by key, and the profile fills what it leaves out. A profile that does not exist is a
-    finding (``huggingface_preflight``), not an error here.
-    """
-    profile = settings.profiles.get(spec.profile or "", {})
-    known = {k: v for k, v in profile.items() if k in PROFILE_FIELDS and v}
-    if not known:
-        return spec
-    ours = spec.model_dump(exclude_none=True)
-    update: dict[str, Any] = {k: known[k] for k in ("affinity", "priority_class", "runtime_class") if k in known}
-    update["node_selector"] = {**spec.node_selector, **known.get("node_selector", {})}
-    added = [t for t in known.get("tolerations", ()) if t not in spec.tolerations]
-    update["tolerations"] = [*ours.get("tolerations", ()), *added]
-    update["resources"] = {**known.get("resources", {}), **ours.get("resources", {})}
-    return HuggingFaceServe.model_validate({**ours, **update})
 
 
 def gpus(spec: HuggingFaceServe) -> int:
@@ -126,21 +103,21 @@ def writable_model_volume(spec: HuggingFaceServe) -> bool:
     return _scheme(spec.path) not in ("", "pvc") and model_volume_name(spec) == "model"
 
 
-def volumes(spec: HuggingFaceServe, *, name: str, fetched_by_us: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Volumes of the pod, and mounts of the server. ``fetched_by_us`` is False where KServe brings the model's volume."""
+def volumes(spec: HuggingFaceServe, *, name: str, by_kserve: bool = False) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Volumes of the pod, and mounts of the server. KServe brings the volume of a fetched model and ``/dev/shm`` itself."""
     made: list[dict[str, Any]] = []
     mounts: list[dict[str, Any]] = []
     hub = hub_path(spec.path) is not None
-    if writable_model_volume(spec) and (hub or fetched_by_us):
+    if writable_model_volume(spec) and (hub or not by_kserve):
         size = {"sizeLimit": spec.resources.disk} if spec.resources.disk else {}
         made.append({"name": "model", "emptyDir": size})
         mounts.append({"name": "model", "mountPath": model_mount(spec), **({} if hub else {"readOnly": True})})
-    if _scheme(spec.path) == "pvc" and fetched_by_us:
+    if _scheme(spec.path) == "pvc" and not by_kserve:
         claim, _, folder = spec.path.partition("://")[2].partition("/")
         made.append({"name": "model", "persistentVolumeClaim": {"claimName": claim}})
         below = {"subPath": folder.strip("/")} if folder.strip("/") else {}
         mounts.append({"name": "model", "mountPath": MODEL_DIR, "readOnly": True, **below})
-    if shm_bytes(spec) and "/dev/shm" not in {v.mount_path for v in spec.volumes}:
+    if shm_bytes(spec) and not by_kserve and "/dev/shm" not in {v.mount_path for v in spec.volumes}:
         made.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{shm_bytes(spec) // 2**20}Mi"}})
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})
     for volume in spec.volumes:

@@ -84,9 +84,10 @@ def drift(asked: Any, live: Any, path: str) -> Iterator[tuple[str, Any]]:
         for key, value in asked.items():
             yield from drift(value, live.get(key) if isinstance(live, Mapping) else None, f"{path}.{key}")
     elif isinstance(asked, (list, tuple)) and asked and all(isinstance(i, Mapping) and "name" in i for i in asked):
-        there = {i.get("name"): i for i in live if isinstance(i, Mapping)} if isinstance(live, (list, tuple)) else {}
+        found = live if isinstance(live, (list, tuple)) else ()
+        there = {str(i.get("name")): i for i in found if isinstance(i, Mapping)}
         for item in asked:
-            yield from drift(item, there.get(item["name"]), f"{path}[{item['name']}]")
+            yield from drift(item, there.get(str(item["name"])), f"{path}[{item['name']}]")
     elif isinstance(asked, (list, tuple)):
         there_list = live if isinstance(live, (list, tuple)) else ()
         if len(asked) != len(there_list):

@@ -1,0 +1,409 @@
+"""Verdicts on HuggingFace-serve beyond the recorded histories: what they leave out, and that no missing field raises."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
+from airflow_provider_llmserve.readiness.state import Assessment, ReasonClass, State
+from airflow_provider_llmserve.runtimes import runtime_for
+from airflow_provider_llmserve.runtimes.huggingface_identity import drift
+from airflow_provider_llmserve.runtimes.inferenceservice_facts import ISVC_LABEL, NONCE, STOP
+from airflow_provider_llmserve.settings import Settings
+from airflow_provider_llmserve.specs import HuggingFaceServe
+
+T0 = datetime(2026, 11, 23, 12, 0, 0, tzinfo=timezone.utc)
+SETTINGS = Settings(platform="kubernetes", namespace="ns")
+KINDS = frozenset({"Deployment", "ReplicaSet", "Pod", "Event", "InferenceService"})
+
+
+def stamp(seconds: float) -> str:
+    return (T0 + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class World:
+    """A serving run that is ready 20 s after it was asked for; tests change what they are about."""
+
+    def __init__(self, runtime: str = "deployment", **fields: Any) -> None:
+        spec = HuggingFaceServe.parse({"path": "hf://acme/bert", "model_name": "bert", "runtime": runtime, **fields})
+        self.runtime = runtime_for(spec)
+        self.manifest = self.runtime.render(spec, name="b", namespace="ns", stopped=False, settings=SETTINGS)[0]
+        self.replicas = spec.replicas
+        self.replies: list[Reply] = [Reply("bert", 200, T0 + timedelta(seconds=25), "hi")]
+        self.isvc: dict[str, Any] | None = None
+        if runtime == "inferenceservice":
+            self._inferenceservice()
+        else:
+            self.deployment = copy.deepcopy(self.manifest)
+        self.deployment["metadata"] |= {"uid": "d", "generation": 1}
+        self.deployment["status"] = {
+            "observedGeneration": 1,
+            **dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), self.replicas),
+            "conditions": [
+                {"type": "Available", "status": "True"},
+                {"type": "Progressing", "status": "True", "lastUpdateTime": stamp(20)},
+            ],
+        }
+        self.replica_set = {
+            "kind": "ReplicaSet",
+            "metadata": {"name": "b-1", "uid": "r", "ownerReferences": [{"uid": "d"}]},
+            "spec": {"replicas": self.replicas, "template": copy.deepcopy(self.deployment["spec"]["template"])},
+            "status": {"replicas": self.replicas},
+        }
+        self.pods = [self._pod(i) for i in range(self.replicas)]
+
+    def _inferenceservice(self) -> None:
+        self.isvc = copy.deepcopy(self.manifest)
+        self.isvc["metadata"]["uid"] = "i"
+        self.isvc["status"] = {
+            "conditions": [{"type": "Ready", "status": "True"}, {"type": "Stopped", "status": "False"}],
+            "modelStatus": {"transitionStatus": "UpToDate"},
+            "deploymentMode": "Standard",
+        }
+        predictor = self.manifest["spec"]["predictor"]
+        container = {k: v for k, v in predictor["model"].items() if k not in ("modelFormat", "args")}
+        container |= {"name": "kserve-container", "args": ["--model_name=b", *predictor["model"]["args"]]}
+        annotations = {**self.manifest["metadata"]["annotations"], **predictor["annotations"]}
+        pod = {"volumes": predictor.get("volumes", []), "containers": [container]}
+        template = {"metadata": {"annotations": annotations}, "spec": pod}
+        self.deployment = {
+            "kind": "Deployment",
+            "metadata": {"name": "b-predictor", "ownerReferences": [{"uid": "i"}]},
+            "spec": {"replicas": self.replicas, "template": template},
+        }
+
+    def _pod(self, i: int) -> dict[str, Any]:
+        labels = {"app.kubernetes.io/instance": "b", ISVC_LABEL: "b"}
+        return {
+            "kind": "Pod",
+            "metadata": {
+                "name": f"b-1-{i}",
+                "uid": f"p{i}",
+                "labels": labels,
+                "ownerReferences": [{"uid": "r"}],
+                "creationTimestamp": stamp(1),
+            },
+            "spec": {"containers": [{"name": "server", "image": "kserve/huggingfaceserver:v0.20.0"}]},
+            "status": {
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": stamp(20)}],
+                "containerStatuses": [{"name": "server", "ready": True, "state": {"running": {"startedAt": stamp(2)}}}],
+            },
+        }
+
+    def objects(self) -> Iterator[dict[str, Any]]:
+        for one in (self.isvc, self.deployment, self.replica_set, *self.pods):
+            if one is not None:
+                yield one
+
+    def assess(self, at: float = 30, **expected: Any) -> Assessment:
+        seen = Observed(objects=tuple(self.objects()), kinds=KINDS, replies=tuple(self.replies))
+        what = Expected(**{"manifest": self.manifest, "asked_at": T0, **expected})
+        return self.runtime.assess(what, seen, T0 + timedelta(seconds=at))
+
+
+BOTH = pytest.mark.parametrize("runtime", ["deployment", "inferenceservice"])
+
+
+@BOTH
+def test_proven(runtime: str) -> None:
+    found = World(runtime, replicas=2).assess()
+    assert (found.state, found.reason) == (State.READY, "proven")
+    assert found.evidence
+
+
+@BOTH
+def test_never_ready_without_an_answer_that_came_after_the_change(runtime: str) -> None:
+    world = World(runtime)
+    world.replies = []
+    assert world.assess().reason == "not_asked"
+    assert [a.name for a in world.assess().ask] == ["bert"]
+    world.replies = [Reply("bert", 200, T0 + timedelta(seconds=19), "the version before")]
+    assert world.assess().reason == "not_asked"
+    world.replies = [Reply("other", 200, T0 + timedelta(seconds=25))]
+    assert world.assess().reason == "not_asked"
+    world.replies = [Reply("bert", 200, T0 + timedelta(seconds=25)), Reply("bert", 0, T0 + timedelta(seconds=26), "refused")]
+    assert (world.assess().state, world.assess().reason) == (State.PROGRESSING, "not_answering")
+
+
+@BOTH
+def test_a_restarted_container_must_answer_again(runtime: str) -> None:
+    world = World(runtime)
+    world.pods[0]["status"]["containerStatuses"][0] |= {"restartCount": 1, "state": {"running": {"startedAt": stamp(27)}}}
+    assert world.assess().reason == "not_asked"
+
+
+@BOTH
+def test_another_deployment_of_that_name(runtime: str) -> None:
+    world = World(runtime)
+    uid = "i" if runtime == "inferenceservice" else "d"
+    assert world.assess(uid=uid).state is State.READY
+    assert world.assess(uid="older").state is State.SUPERSEDED
+
+
+@BOTH
+def test_gone_and_deleted_by_somebody_else(runtime: str) -> None:
+    world = World(runtime)
+    live = world.isvc if runtime == "inferenceservice" else world.deployment
+    assert live is not None
+    live["metadata"]["deletionTimestamp"] = stamp(20)
+    assert (world.assess().state, world.assess().reason) == (State.DELETING, "disappeared")
+    live["metadata"]["name"] = "another"
+    assert world.assess(at=5).reason == "not_applied"
+    assert (world.assess().state, world.assess().reason) == (State.GONE, "disappeared")
+
+
+@BOTH
+def test_deletion_is_done_when_the_pods_are_gone(runtime: str) -> None:
+    world = World(runtime)
+    live = world.isvc if runtime == "inferenceservice" else world.deployment
+    assert live is not None
+    live["metadata"] |= {"deletionTimestamp": stamp(1), "finalizers": ["inferenceservice.finalizers"]}
+    assert world.assess(present=False).reason == "deleting"
+    assert world.assess(present=False, at=100).reason == "finalizer_stuck"
+    live["metadata"]["name"] = "another"
+    assert (world.assess(present=False).state, "b-1-0" in world.assess(present=False).summary) == (State.DELETING, True)
+    world.pods[0]["status"]["phase"] = "Succeeded"
+    assert world.assess(present=False).state is State.GONE
+
+
+def test_a_stale_list_is_no_other_writer() -> None:
+    world = World()
+    before = copy.deepcopy(world.deployment)
+    world.manifest["spec"]["template"]["spec"]["containers"][0]["args"].append("--dtype=float16")
+    assert world.assess(at=5, before=before).reason == "not_applied"
+    assert world.assess(at=15, before=before).state is State.SUPERSEDED
+    assert world.assess(at=1).reason == "not_applied"
+    assert world.assess(at=5).state is State.SUPERSEDED
+    assert "args" in world.assess(at=5).summary
+
+
+def test_scaled_by_somebody_else_is_superseded() -> None:
+    world = World(replicas=2)
+    world.deployment["spec"]["replicas"] = 5
+    assert world.assess().state is State.SUPERSEDED
+
+
+def test_defaults_and_policies_of_the_cluster_are_no_drift() -> None:
+    world = World(resources={"cpu": "1000m", "mem": "1024Mi", "gpu": "1"})
+    pod = world.deployment["spec"]["template"]["spec"]
+    pod["containers"][0]["resources"] = {
+        "requests": {"cpu": "1", "memory": "1Gi", "nvidia.com/gpu": "1"},
+        "limits": {"memory": "1Gi", "nvidia.com/gpu": "1", "cpu": "2"},
+    }
+    pod["containers"].append({"name": "sidecar", "image": "proxy"})
+    pod["containers"][0]["env"].append({"name": "INJECTED", "value": "1"})
+    pod |= {"dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}
+    world.replica_set["spec"]["template"] = copy.deepcopy(world.deployment["spec"]["template"])
+    assert world.assess().state is State.READY
+
+
+@pytest.mark.parametrize(
+    ("asked", "live", "paths"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, []),
+        ({"a": {}}, {}, []),
+        ({"a": []}, {}, []),
+        ({"a": 0, "b": False, "c": ""}, {}, []),
+        ({"a": ["x"]}, {"a": ["x", "y"]}, ["s.a"]),
+        ({"a": [{"name": "n", "v": "1"}]}, {"a": [{"name": "m"}, {"name": "n", "v": "1"}]}, []),
+        ({"a": [{"name": "n", "v": "1"}]}, {"a": [{"name": "n", "v": "2"}]}, ["s.a[n].v"]),
+        ({"a": [{"name": "n", "v": "1"}]}, {"a": "none"}, ["s.a[n].name", "s.a[n].v"]),
+        ({"a": "2Gi"}, {"a": "2048Mi"}, []),
+        ({"a": "2Gi"}, {"a": "2G"}, ["s.a"]),
+        ({"a": 1}, None, ["s.a"]),
+    ],
+)
+def test_drift(asked: Any, live: Any, paths: list[str]) -> None:
+    assert [p for p, _ in drift(asked, live, "s")] == paths
+
+
+def test_nobody_acts_on_a_new_deployment() -> None:
+    world = World()
+    world.deployment["status"] = {}
+    world.pods = []
+    assert world.assess(at=2).reason == "controller_behind"
+    assert (world.assess(at=8).state, world.assess(at=8).reason) == (State.UNMANAGED, "controller_not_running")
+
+
+def test_stopped() -> None:
+    world = World()
+    world.manifest["spec"]["replicas"] = world.deployment["spec"]["replicas"] = 0
+    assert world.assess().reason == "stopping"
+    world.pods = []
+    world.deployment["status"] = {"observedGeneration": 1}
+    found = world.assess()
+    assert (found.state, found.reason, found.reason_class) == (State.SCALED_TO_ZERO, "stopped", ReasonClass.STOPPED)
+
+
+def test_old_pods_and_surplus_are_not_ready() -> None:
+    world = World()
+    old = copy.deepcopy(world.replica_set)
+    old["metadata"] |= {"name": "b-0", "uid": "r0"}
+    old["spec"]["template"]["spec"]["containers"][0]["args"] = ["--model_name=bert"]
+    stray = world._pod(7)
+    stray["metadata"]["ownerReferences"] = [{"uid": "r0"}]
+    world.objects = lambda: iter([world.deployment, world.replica_set, old, *world.pods, stray])  # type: ignore[method-assign]
+    assert world.assess().reason == "old_pod_still_serves"
+
+
+def test_several_pods_say_how_many_and_which() -> None:
+    world = World(replicas=3)
+    for pod in world.pods[1:]:
+        pod["status"] = {
+            "phase": "Pending",
+            "conditions": [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "Unschedulable",
+                    "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+                    "lastTransitionTime": stamp(1),
+                }
+            ],
+        }
+    found = world.assess()
+    assert (found.state, found.reason) == (State.DEGRADED, "unschedulable_gpu")
+    assert "2 of 3" in found.summary
+    assert "b-1-1, b-1-2" in found.summary
+    assert found.reason_class is ReasonClass.WAITING
+    assert world.assess(at=400).reason_class is ReasonClass.IMPOSSIBLE
+
+
+def test_an_unrendered_inference_service_is_never_ready() -> None:
+    world = World("inferenceservice")
+    world.deployment["spec"]["template"]["metadata"]["annotations"][NONCE] = "older"
+    assert world.assess().reason == "controller_behind"
+    assert world.assess(at=100).reason == "controller_not_running"
+    assert world.isvc is not None
+    world.isvc["metadata"]["annotations"]["serving.kserve.io/disable-auto-update"] = "true"
+    found = world.assess()
+    assert (found.state, found.reason) == (State.DEGRADED, "auto_update_disabled")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"args": ["--model_name=b"]}, "controller_behind"),
+        ({"resources": {"limits": {"nvidia.com/gpu": "2"}}}, "controller_behind"),
+        ({"image": "kserve/huggingfaceserver:v0.20.0-gpu"}, "proven"),
+    ],
+)
+def test_what_the_deployment_must_carry(change: dict[str, Any], reason: str) -> None:
+    world = World("inferenceservice", resources={"gpu": "1"}, image="kserve/huggingfaceserver:v0.20.0")
+    container = world.deployment["spec"]["template"]["spec"]["containers"][0]
+    container |= change
+    world.replica_set["spec"]["template"] = copy.deepcopy(world.deployment["spec"]["template"])
+    assert world.assess().reason == reason
+
+
+def test_mode_annotation_is_read_with_its_aliases() -> None:
+    world = World("inferenceservice")
+    world.manifest["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] = "RawDeployment"
+    assert world.assess().state is State.READY
+
+
+def test_stopped_by_somebody_else_is_superseded() -> None:
+    world = World("inferenceservice")
+    assert world.isvc is not None
+    world.isvc["metadata"]["annotations"][STOP] = "true"
+    assert world.assess().state is State.SUPERSEDED
+
+
+def test_a_stopped_inference_service_is_at_zero_when_its_pods_are_gone() -> None:
+    world = World("inferenceservice")
+    assert world.isvc is not None
+    world.manifest["metadata"]["annotations"][STOP] = world.isvc["metadata"]["annotations"][STOP] = "true"
+    world.isvc["status"] = {"conditions": [{"type": "Stopped", "status": "True"}]}
+    assert world.assess().reason == "stopping"
+    world.pods = []
+    assert world.assess().reason == "stopping", "the Deployment is still there"
+    world.deployment["metadata"]["name"] = "another"
+    found = world.assess()
+    assert (found.state, found.reason, found.reason_class) == (State.SCALED_TO_ZERO, "stopped", ReasonClass.STOPPED)
+
+
+def test_invalid_spec_is_final_only_when_it_lasts() -> None:
+    world = World("inferenceservice")
+    assert world.isvc is not None
+    world.isvc["status"]["modelStatus"] = {
+        "transitionStatus": "InvalidSpec",
+        "lastFailureInfo": {"reason": "NoSupportingRuntime", "message": "No runtime found"},
+    }
+    assert world.assess(at=10).reason_class is ReasonClass.WAITING
+    assert world.assess(at=40).reason_class is ReasonClass.IMPOSSIBLE
+    assert world.assess(at=40).reason == "no_matching_runtime"
+    world.isvc["status"]["modelStatus"]["transitionStatus"] = "UpToDate"
+    assert world.assess().state is State.READY, "lastFailureInfo outlives a corrected spec"
+
+
+def test_autoscaled_is_proven_between_its_bounds() -> None:
+    world = World("inferenceservice", min_replicas=1, max_replicas=3)
+    assert world.assess().state is State.READY
+    world.deployment["spec"]["replicas"] = world.replica_set["spec"]["replicas"] = 3
+    assert world.isvc is not None
+    world.isvc["status"]["conditions"][0]["status"] = "False"
+    assert world.assess().state is State.READY, "KServe turns Ready off while replicas are added"
+    world.deployment["spec"]["replicas"] = 4
+    assert world.assess().reason == "surplus_pod"
+
+
+def test_knative_follows_the_newest_revision() -> None:
+    world = World("inferenceservice", deployment_mode="Knative", min_replicas=0)
+    assert world.isvc is not None
+    world.isvc["status"] |= {
+        "deploymentMode": "Knative",
+        "components": {"predictor": {"latestCreatedRevision": "b-predictor-00002"}},
+    }
+    assert world.assess().reason == "starting", "the Deployment of another revision is no proof"
+    world.deployment["metadata"]["name"] = "b-predictor-00002-deployment"
+    assert world.assess().state is State.READY
+    world.deployment["spec"]["replicas"] = 0
+    world.deployment["status"] = {"observedGeneration": 1}
+    world.pods = []
+    found = world.assess()
+    assert (found.state, found.reason) == (State.SCALED_TO_ZERO, "scaled_to_zero")
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield (*path, key)
+        yield from _paths(inner, (*path, key))
+
+
+def _without(value: Any, path: tuple[Any, ...], instead: Any) -> Any:
+    changed = copy.deepcopy(value)
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    if instead is None:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = instead
+    return changed
+
+
+_FOREIGN = st.sampled_from([None, "word", 7, [], {}, [None], {"a": None}])
+
+
+@BOTH
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_no_missing_or_foreign_field_raises_or_makes_it_ready(runtime: str, data: st.DataObject) -> None:
+    world = World(runtime)
+    world.replies = []
+    whole = list(world.objects())
+    which = data.draw(st.integers(0, len(whole) - 1))
+    path = data.draw(st.sampled_from(list(_paths(whole[which]))))
+    whole[which] = _without(whole[which], path, data.draw(_FOREIGN))
+    world.objects = lambda: iter(whole)  # type: ignore[method-assign]
+    assert world.assess().state is not State.READY
+    world.assess(present=False)

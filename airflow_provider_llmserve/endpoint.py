@@ -121,10 +121,15 @@ class Endpoint(_Wire):
         what = "several adapters of that stem" if stems else "no such adapter"
         raise BadInput(f"adapter {adapter!r}", f"{what} on {self.identity.name}; served adapters: {known}")
 
+    @property
+    def oip_name(self) -> str:
+        """The model's name in paths of the Open Inference Protocol."""
+        return self.oip_model or self.identity.name
+
     def served_names(self) -> tuple[str, ...]:
         """Request names of the base and of every adapter."""
         if self.openai_service is None:
-            return (self.oip_model or self.identity.name,)
+            return (self.oip_name,)
         return (self.openai_service.model, *self.openai_service.adapter_models.values())
 
     def openai(self, *, timeout: float = 60.0, **options: Any) -> openai_sdk.OpenAI:
@@ -148,11 +153,11 @@ class Endpoint(_Wire):
         # Like the openai package, the client is made here and lives elsewhere.
         from airflow_provider_llmserve.platforms.inference.oip import OpenInferenceClient
 
-        if self.oip_url is None or self.task is None:
-            raise BadInput(
-                self.identity.name, f"does not speak the Open Inference Protocol (task {self.task}); use endpoint.openai()"
-            )
-        return OpenInferenceClient(self.oip_url, self.oip_model or self.identity.name, self.task, **options)
+        if self.oip_url is None:
+            raise BadInput(self.identity.name, "does not speak the Open Inference Protocol; use endpoint.openai()")
+        if self.task is None:
+            raise BadInput(self.identity.name, "its task is not known here; name it in the spec (huggingface_task)")
+        return OpenInferenceClient(self.oip_url, self.oip_name, self.task, **options)
 
     def _client_options(self, timeout: float, options: dict[str, Any]) -> dict[str, Any]:
         # The servers check no key, but the client insists on one.

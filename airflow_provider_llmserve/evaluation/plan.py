@@ -14,6 +14,7 @@ from airflow_provider_llmserve.evaluation import classes
 from airflow_provider_llmserve.evaluation.dataset import Row, cap
 from airflow_provider_llmserve.evaluation.gates import Gate, parse_gates
 from airflow_provider_llmserve.evaluation.metrics import METRICS
+from airflow_provider_llmserve.oip import TASKS
 
 _COMPARED = {"dataset", "asking", "n", "errors", "metrics"}
 
@@ -86,7 +87,7 @@ class Plan(BaseModel):
     @property
     def predicts(self) -> bool:
         """Whether the endpoint is asked for predictions (the Open Inference Protocol) rather than for text."""
-        return self.endpoint.openai_service is None and self.endpoint.oip_url is not None
+        return self.endpoint.oip_url is not None and self.endpoint.task in TASKS
 
     @property
     def request_name(self) -> str:
@@ -94,7 +95,7 @@ class Plan(BaseModel):
         if self.predicts:
             if self.adapter is not None:
                 raise BadInput(f"adapter {self.adapter!r}", "a predicting model has no adapters; KubeAI-text serves them")
-            return self.endpoint.served_names()[0]
+            return self.endpoint.oip_name
         return self.endpoint.request_name(self.adapter)
 
     @property

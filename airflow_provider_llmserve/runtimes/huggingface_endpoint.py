@@ -44,6 +44,7 @@ def endpoint(spec: HuggingFaceServe, *, identity: Identity, urls: tuple[str, ...
         service=Service(url=url, urls=urls),
         openai_service=openai,
         oip_url=url if speaks_oip else None,
+        oip_model=spec.model_name if speaks_oip else None,
         task=task,
     )
 

@@ -212,6 +212,15 @@ def test_base_and_adapter_compared(run):
     assert gain["gates"][0]["value"] == 1.0
 
 
+def test_a_baseline_of_another_data_set_is_refused(run):
+    gates = [{"metric": "exact_match", "min_gain": 0}]
+    with serving(ChatStub(digits).app) as url:
+        base = run(url)
+        run.dataset.write_text(json.dumps({"prompt": "say 7", "expected": "7"}))
+        with pytest.raises(AirflowFailException, match="was measured on another data set"):
+            run(url, baseline=base, gates=gates)
+
+
 @pytest.mark.parametrize(
     ("spoil", "options", "says"),
     [

@@ -125,7 +125,7 @@ def test_infer_operator(kserve):
         ("good", {}, "a list of texts is wanted, this is one"),
         (["good", 7], {}, "[1] is no text: 7"),
         (["good"], {"task": "text_generation"}, "the Open Inference Protocol is read for sequence_classification"),
-        (["good"], {"task": None}, "does not speak the Open Inference Protocol"),
+        (["good"], {"task": None}, "name it in the spec (huggingface_task)"),
         (["good"], {"model": "text"}, "ask it by the OpenAI protocol"),
     ],
 )

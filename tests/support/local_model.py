@@ -88,3 +88,8 @@ def processes(marker: str) -> list[int]:
         if "airflow_provider_llmserve.platforms.local" in command and (marker in command or marker in log):
             found.append(int(entry.name))
     return found
+
+
+def environment(pid: int) -> str:
+    """The environment that a process was started with."""
+    return Path(f"/proc/{pid}/environ").read_text(errors="replace")

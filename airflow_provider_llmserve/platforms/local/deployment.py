@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_llmserve.owner import digest
+from airflow_provider_llmserve.platforms.local.line import Line, Waiter
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.probe import smoke
 from airflow_provider_llmserve.platforms.local.process import ServerFailed, ServerProcess
@@ -66,6 +67,7 @@ class Deployment:
         self._proving: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._asleep = record.plan.replicas == 0
+        self._line: Line[ServerProcess] = Line()
         self._outstanding = 0
         self._last_used = time.monotonic()
         self._fault: Fault | None = None
@@ -115,51 +117,64 @@ class Deployment:
         return names
 
     @asynccontextmanager
-    async def lease(self, adapter: str | None) -> AsyncIterator[ServerProcess]:
-        """The server that answers one request, held until one can.
+    async def lease(self, adapter: str | None, *, kind: str) -> AsyncIterator[ServerProcess]:
+        """A place on a server for one request, as soon as there is one; ``kind`` sets apart what llama.cpp computes apart.
 
         A run at zero is woken. Raises :class:`Busy` or :class:`NotServing`.
         """
         if self._outstanding >= MAX_OUTSTANDING:
             raise Busy(f"{self.record.name} has {self._outstanding} requests outstanding")
         self._outstanding += 1
+        waiter: Waiter[ServerProcess] = Waiter(group=(kind, adapter), adapter=adapter, since=time.monotonic())
         try:
-            server = self._pick(adapter)
-            while server is None:
-                self._refuse_in_vain()
-                if self._asleep:
-                    self._asleep = False
-                    self._soon()
-                await self.changed.wait()
-                server = self._pick(adapter)
-            server.in_flight += 1
-            try:
-                yield server
-            finally:
-                server.in_flight -= 1
-                if server.draining:
-                    self.changed.fire()
+            self._line.join(waiter)
+            self._seat()
+            if self._asleep and not waiter.place.done():
+                self._asleep = False
+                self._soon()
+            server = await waiter.place
+            yield server
         finally:
+            self._line.leave(waiter)
+            if waiter.place.done() and not waiter.place.cancelled() and waiter.place.exception() is None:
+                self._release(waiter.place.result())
             self._outstanding -= 1
             self._last_used = time.monotonic()
 
-    def _pick(self, adapter: str | None) -> ServerProcess | None:
-        """The least loaded server; while a new version comes up, one of the old version where that has the adapter."""
+    def _release(self, server: ServerProcess) -> None:
+        server.in_flight -= 1
+        self._seat()
+        if server.draining:
+            self.changed.fire()
+
+    def _seat(self) -> None:
+        self._line.seat(self._servers_for, time.monotonic())
+        why = self._why_in_vain()
+        if why:
+            for waiter in self._line:
+                if not self._servers_for(waiter.adapter):
+                    self._line.leave(waiter)
+                    if not waiter.place.done():
+                        waiter.place.set_exception(NotServing(why))
+
+    def _servers_for(self, adapter: str | None) -> list[ServerProcess]:
+        """Servers that may answer; while a new version comes up, those of the old version where they have the adapter."""
         fit = [s for s in self._servers if s.alive and (adapter is None or adapter in s.adapter_ids)]
         current = [s for s in fit if s.spec == self.record.plan.server]
         old = [s for s in fit if s.spec != self.record.plan.server]
         switched = len(self._current()) >= self._wanted
-        choice = (current or old) if switched else (old or current)
-        return min(choice, key=lambda s: s.in_flight, default=None)
+        return (current or old) if switched else (old or current)
 
-    def _refuse_in_vain(self) -> None:
+    def _why_in_vain(self) -> str:
+        """Why a request that no server fits need not wait; empty where it may."""
         name = self.record.name
         if self._closed:
-            raise NotServing(f"{name} was deleted")
+            return f"{name} was deleted"
         if self.record.stopped:
-            raise NotServing(f"{name} is stopped; resume it first")
+            return f"{name} is stopped; resume it first"
         if self._fault and self._fault.final:
-            raise NotServing(f"{name} cannot start: {self._fault.text}")
+            return f"{name} cannot start: {self._fault.text}"
+        return ""
 
     # servers
 
@@ -196,6 +211,7 @@ class Deployment:
                 self._retire(server)
             if wanted:
                 self._prove()
+        self._seat()
         self.changed.fire()
 
     def _fall_asleep(self) -> None:
@@ -343,6 +359,7 @@ class Deployment:
         self._closed = True
         if self._timer:
             self._timer.cancel()
+        self._seat()
         self.changed.fire()
         servers = [*self._servers, *self._ending]
         tasks = list(self._tasks)
@@ -352,6 +369,7 @@ class Deployment:
         await asyncio.gather(*(s.stop() for s in servers))
         self._servers.clear()
         self._ending.clear()
+        self._seat()
         self.changed.fire()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

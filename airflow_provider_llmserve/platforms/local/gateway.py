@@ -148,7 +148,7 @@ class Gateway:
         exchange = Exchange(request, call, run, adapter)
         for attempt in range(TRIES):
             try:
-                async with run.lease(adapter) as server:
+                async with run.lease(adapter, kind="embedding" if exchange.embeddings else "text") as server:
                     return await exchange.through(server)
             except Busy as e:
                 raise Refused(429, error_body(429, str(e))) from None
@@ -181,17 +181,17 @@ class Exchange:
         self._run = run
         self._adapter = adapter
         self._path = request.path.removeprefix("/openai")
+        self.embeddings = self._path.endswith("/embeddings")
 
     async def through(self, server: ServerProcess) -> web.StreamResponse:
         """Ask ``server`` and pass its answer on."""
-        embeddings = self._path.endswith("/embeddings")
         adapter_id = None if self._adapter is None else server.adapter_ids[self._adapter]
-        body = self._call.upstream(adapter_id, embeddings=embeddings)
+        body = self._call.upstream(adapter_id, embeddings=self.embeddings)
         headers = {GENERATION_HEADER: generation(self._run.record.uid, server.spec)}
         async with server.session.post(f"http://server{self._path}", json=body) as upstream:
             if upstream.status != 200:
                 raise Refused(*upstream_error(upstream.status, await upstream.read()))
-            if embeddings:
+            if self.embeddings:
                 whole = await upstream.json(content_type=None)
                 return web.json_response({**whole, "model": self._call.model}, headers=headers)
             n = self._call.body.get("n")

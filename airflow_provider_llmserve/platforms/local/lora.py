@@ -8,6 +8,7 @@ plain, rank-stabilised and patterned adapters.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -118,6 +119,7 @@ def convert(raw: bytes, tensors: Sequence[Tensor], config: Mapping[str, Any], ba
     """Write the adapter as GGUF. Call :func:`misfits` first: it is assumed to fit."""
     import gguf
 
+    logging.getLogger("gguf.gguf_writer").setLevel(logging.WARNING)  # it tells of every file
     writer = gguf.GGUFWriter(out, base.architecture)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +42,15 @@ class ServerProcess:
         self.log = log
         self.threads = threads
         self.in_flight = 0
+        self.group: Hashable = None
         self.draining = False
         self.adapter_ids = {a.name: i for i, a in enumerate(spec.adapters)}
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def slots(self) -> int:
+        return self.spec.slots
 
     @property
     def pid(self) -> int:

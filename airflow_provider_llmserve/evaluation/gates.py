@@ -95,8 +95,9 @@ def passed(verdicts: Sequence[Mapping[str, Any]]) -> bool:
 
 def _verdict(metric: str, bound: str, limit: float, value: float, passed: bool, kind: str) -> dict[str, Any]:
     """A gate as it stands in the summary: its bound, what was measured, and a sentence."""
-    wanted = {"min": f">= {limit:g}", "max": f"<= {limit:g}", "min_gain": f"gain >= {limit:+g}"}[bound]
-    text = f"{metric} {value:.4g} ({'passed' if passed else 'missed'}: {wanted})"
+    what = f"gain in {metric}" if bound == "min_gain" else metric
+    sign = "<=" if bound == "max" else ">="
+    text = f"{what} {value:.4g} ({'passed' if passed else 'missed'}: {sign} {limit:g})"
     return {"metric": metric, bound: limit, "kind": kind, "value": value, "passed": passed, "text": text}
 
 

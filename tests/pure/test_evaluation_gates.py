@@ -60,6 +60,7 @@ def test_each_bound_of_a_gate_must_hold():
     judged = summary(8, 2, gates=gates, baseline=summary(5, 5))
     assert [(one["value"], one["passed"]) for one in judged["gates"][:2]] == [(0.8, True), (0.3, False)]
     assert (judged["gates"][0]["min"], judged["gates"][1]["min_gain"]) == (0.7, 0.5)
+    assert judged["gates"][1]["text"] == "gain in exact_match 0.3 (missed: >= 0.5)"
     assert judged["verdict"] == "failed"
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.history import CASES
 
@@ -112,6 +112,7 @@ def test_the_system_is_read_from_name_and_image(container: dict[str, str], syste
     assert system in {*FAMILY, ""}
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(PLACES.values())),
     st.text(max_size=30) | st.sampled_from(sorted({on for row in ROWS for on in row[2]})),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -22,27 +23,21 @@ def kserve_python() -> Path:
     """The environment's interpreter; made on first use (about 300 MB, half a minute) and kept."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llmserve-tests"
     home = cache / f"{KSERVE.replace('==', '-')}-py{sys.version_info.major}{sys.version_info.minor}"
-    python = home / "bin" / "python"
-    if (home / "complete").exists():
-        return python
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "kserve.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another test process may be making it
+        if not (home / "complete").exists():
+            _make(home)
+    return home / "bin" / "python"
+
+
+def _make(home: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-    pip = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-compile",
-        "--only-binary",
-        ":all:",
-        KSERVE,
-    ]
-    done = subprocess.run(pip, capture_output=True, text=True)
+    pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    done = subprocess.run([*pip, "--only-binary", ":all:", KSERVE], capture_output=True, text=True)
     if done.returncode != 0:
         pytest.skip(f"pip cannot install {KSERVE}, the real server of the Open Inference Protocol: {done.stderr.strip()[-300:]}")
     (home / "complete").touch()
-    return python
 
 
 @contextmanager

@@ -56,7 +56,11 @@ class Observed:
 
     def get(self, kind: str, name: str) -> Object | None:
         """The object of that kind and name, or None."""
-        return next((o for o in self.of(kind) if (o.get("metadata") or {}).get("name") == name), None)
+        for o in self.of(kind):
+            metadata = o.get("metadata")
+            if isinstance(metadata, Mapping) and metadata.get("name") == name:
+                return o
+        return None
 
     def with_replies(self, *replies: Reply) -> Observed:
         return replace(self, replies=(*self.replies, *replies))

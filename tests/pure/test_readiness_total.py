@@ -50,8 +50,8 @@ def paths(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return []
 
 
-def damaged(value: Any, rng: random.Random, times: int) -> Any:
-    """A copy with some fields deleted, and some replaced by junk."""
+def damaged(value: Any, rng: random.Random, times: int, junk: float = 0.4) -> Any:
+    """A copy with some fields deleted, and a share ``junk`` of them replaced by values of another type."""
     value = copy.deepcopy(value)
     for _ in range(times):
         found = paths(value)
@@ -61,7 +61,7 @@ def damaged(value: Any, rng: random.Random, times: int) -> Any:
         inner = value
         for key in parents:
             inner = inner[key]
-        if rng.random() < 0.6:
+        if rng.random() >= junk:
             del inner[last]
         else:
             inner[last] = rng.choice(JUNK)
@@ -112,7 +112,10 @@ def test_whole_verdicts(name: str, part: float, seed: int, times: int) -> None:
     history = load(name)
     expected, observed, now = seen_at(name, part * history.seconds)
     broken = Observed(
-        tuple(damaged(o, rng, rng.randint(0, times)) for o in observed.objects), observed.kinds, observed.replies, observed.logs
+        tuple(damaged(o, rng, rng.randint(0, times), junk=0.0) for o in observed.objects),
+        observed.kinds,
+        observed.replies,
+        observed.logs,
     )
     assess_of(history.kind)(expected, broken, now)
 

@@ -127,14 +127,16 @@ def plan(spec: ServeSpec, name: str, *, model: LocalFile, adapters: tuple[LocalA
     """How ``spec`` is served here, given its files."""
     if isinstance(spec, KubeAIText):
         scaling = spec.scaling
-        ceiling = scaling.max_replicas if scaling.max_replicas is not None else max(scaling.replicas, scaling.min_replicas)
-        floor = 1 if scaling.autoscaling_disabled and scaling.replicas else scaling.min_replicas
+        replicas, floor = scaling.replicas, scaling.replicas
+        if not scaling.autoscaling_disabled:
+            floor = scaling.min_replicas
+            replicas = max(floor, min(replicas, scaling.max_replicas or replicas))
         return Plan(
             protocol="kubeai",
             served_name=name,
             features=spec.features,
             server=ServerSpec(model=model, adapters=adapters, embedding="TextEmbedding" in spec.features),
-            replicas=max(scaling.min_replicas, min(scaling.replicas, ceiling)),
+            replicas=replicas,
             min_replicas=floor,
             idle_seconds=scaling.scale_down_delay_seconds,
             threads=threads,

@@ -1,7 +1,8 @@
 """``make demo``: run example_dags/refresh_adapter.py under Airflow on this machine, and tell what happened.
 
 Progress comes while it runs; everything Airflow says goes to .demo/airflow.log. The account at the end is read back from the
-run's XComs, and that nothing is left running is looked up, not assumed.
+run's XComs (also kept as .demo/outputs.json), and that nothing is left running is looked up, not assumed.
+Another DAG of example_dags can be named: ``python scripts/demo.py serve_kubeai_text``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
-HOME = ROOT / ".demo"
+HOME = Path(os.environ.get("LLMSERVE_DEMO_HOME", ROOT / ".demo"))
 LOG = HOME / "airflow.log"
 STATE = HOME / "serving"
 ENVIRONMENT = {
@@ -33,20 +34,20 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "NO_COLOR": "1",
 }
-SHOWN = re.compile(r"\[(?:example_dags|training|airflow_provider_llmserve|unusual_prefix)[\w.]*\]|task_id=(\S+).*state=(\w+)")
+STARTS = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
+OURS = re.compile(r"\[\w+ *\] (.*?) \[(?:training|airflow_provider_llmserve)[\w.]*\]")
 
 
 def airflow(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("airflow")), *arguments]
 
 
-def run_dag(environment: dict[str, str]) -> int:
-    """``airflow dags test refresh_adapter``, its own lines about our tasks shown as they come."""
+def run_dag(dag_id: str) -> int:
+    """``airflow dags test``, what it says about our tasks shown as it comes."""
     started = time.monotonic()
     with LOG.open("w") as log:
         process = subprocess.Popen(
-            airflow("dags", "test", "refresh_adapter"),
-            env=environment,
+            airflow("dags", "test", dag_id),
             cwd=ROOT,
             text=True,
             stdout=subprocess.PIPE,
@@ -62,24 +63,23 @@ def run_dag(environment: dict[str, str]) -> int:
 
 def progress(line: str) -> str | None:
     """The part of a log line that says how far we are, None for the others."""
-    return line.rstrip() if SHOWN.search(line) else None
+    if started := STARTS.search(line):
+        return f"— {started[1]} —"
+    ours = OURS.search(line)
+    return ours[1].strip() if ours else None
 
 
-def outputs() -> dict[str, Any]:
-    """What each task of the newest run returned."""
+def outputs(dag_id: str) -> dict[str, Any]:
+    """What each task of the DAG's newest run returned."""
     from airflow.models.dagrun import DagRun
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     with create_session() as session:
-        run_id = session.scalar(
-            select(DagRun.run_id).where(DagRun.dag_id == "refresh_adapter").order_by(DagRun.id.desc()).limit(1)
-        )
+        run_id = session.scalar(select(DagRun.run_id).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc()).limit(1))
         rows = session.execute(
-            select(XComModel).where(
-                XComModel.dag_id == "refresh_adapter", XComModel.run_id == run_id, XComModel.key == "return_value"
-            )
+            select(XComModel).where(XComModel.dag_id == dag_id, XComModel.run_id == run_id, XComModel.key == "return_value")
         ).scalars()
         return {row.task_id: XComModel.deserialize_value(row) for row in rows}
 
@@ -89,11 +89,11 @@ def account(out: dict[str, Any]) -> str:
     trained, uploaded, endpoint = out["train"], out["upload"], out["serve"]
     base, tuned = out["evaluate_base"], out["evaluate_adapter"]
     names = [endpoint["openai"]["model"], *endpoint["openai"]["adapterModels"].values()]
-    gates = ", ".join(json.dumps(gate) for gate in tuned["gates"])
+    gates = "; ".join(gate["text"] for gate in tuned["gates"])
 
     def score(summary: dict[str, Any]) -> str:
         figure = summary["metrics"]["exact_match"]
-        return f"{figure['mean']:.2f} of {summary['n']} questions"
+        return f"{figure['mean']:.2f}"
 
     return "\n".join(
         [
@@ -102,7 +102,7 @@ def account(out: dict[str, Any]) -> str:
             f"              {uploaded['digest']}, {uploaded['size'] / 1e6:.1f} MB, rank {uploaded['rank']}",
             f"Endpoint      {endpoint['openai']['baseUrl']}",
             f"              served names: {', '.join(names)}",
-            f"Evaluation    exact match: base {score(base)}, adapter {score(tuned)}",
+            f"Evaluation    exact match on {tuned['n']} held-out questions: base {score(base)}, adapter {score(tuned)}",
             f"Gate          {tuned['verdict']}: {gates}",
             f"Teardown      {left_over(endpoint)}",
         ]
@@ -122,21 +122,26 @@ def left_over(endpoint: dict[str, Any]) -> str:
     return f"done; port {port} is closed and no process is left"
 
 
-def main() -> int:
-    HOME.mkdir(exist_ok=True)
+def main(dag_id: str = "refresh_adapter") -> int:
+    HOME.mkdir(parents=True, exist_ok=True)
     os.environ.update(ENVIRONMENT)
     started = time.monotonic()
     print("Preparing Airflow's database …", flush=True)
     subprocess.run(airflow("db", "migrate"), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    print("Running example_dags/refresh_adapter.py (all of Airflow's log: .demo/airflow.log)", flush=True)
-    code = run_dag(dict(os.environ))
-    out = outputs()
-    if code != 0 or "evaluate_adapter" not in out:
+    print(f"Running example_dags/{dag_id}.py (all of Airflow's log: {LOG})", flush=True)
+    code = run_dag(dag_id)
+    out = outputs(dag_id)
+    (HOME / "outputs.json").write_text(json.dumps(out, indent=1))
+    if code != 0 or "teardown" not in out:
         print(f"\nThe run failed; finished tasks: {', '.join(sorted(out)) or 'none'}. See {LOG}")
         return 1
-    print(f"\n{account(out)}\n\nTook {time.monotonic() - started:.0f} s.")
+    if dag_id == "refresh_adapter":
+        print(f"\n{account(out)}")
+    else:
+        print(f"\nTeardown      {left_over(out['serve'])}")
+    print(f"\nTook {time.monotonic() - started:.0f} s.")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:2]))

@@ -189,6 +189,13 @@ def test_a_filled_mask_judged(tmp_path, kserve):
     assert summary["metrics"]["exact_match"]["mean"] == 0.5
 
 
+def test_a_server_of_another_task_is_no_verdict(tmp_path, kserve):
+    with pytest.raises(
+        PlatformError, match=r"none of 1 samples was answered; the last: invalid_answer: .*whole numbers are wanted"
+    ):
+        Judged(tmp_path, [{"prompt": "a", "expected": 1}])(kserve, "vectors")
+
+
 @pytest.mark.parametrize(
     ("row", "task", "options", "says"),
     [

@@ -19,8 +19,8 @@ GIVE_UP_AFTER = 16
 async def ask_all(rows: Sequence[Row], ask: Callable[[Row], Awaitable[Answer]], *, concurrency: int) -> list[Answer]:
     """One answer a row, in order, at most ``concurrency`` requests in flight.
 
-    ``ask`` returns errors as answers, and one error ends nothing. Where no sample at all was answered, raises the last error as
-    :class:`Unavailable`, :class:`NotFound`, :class:`AccessDenied` or :class:`Rejected`: that is no verdict on a model.
+    ``ask`` returns errors as answers, and one error ends nothing. Where no sample at all was answered, raises the last error as a
+    :class:`PlatformError` of its kind (:class:`NotFound`, :class:`Unavailable` …): that is no verdict on a model.
     """
     answers: dict[int, Answer] = {}
     left = iter(enumerate(rows))
@@ -53,6 +53,8 @@ def _tell(done: int, total: int) -> None:
 
 def _no_answer(asked: int, last: Answer) -> PlatformError:
     text = f"none of {asked} samples was answered; the last: {last.error}: {last.detail}"
+    if last.error == "invalid_answer":
+        return PlatformError(text, status=200)
     status = int(last.error.removeprefix("http_")) if last.error and last.error.startswith("http_") else 0
     if status == 404:
         return NotFound(text, status=status)

@@ -49,7 +49,8 @@ def test_the_request_fits_what_the_model_can_do(features: list[str], engine: str
     request = call(made({"url": "hf://acme/base", "engine": engine, "features": features}), Ask("support"))
     assert (request.method, request.path) == ("POST", f"/openai/v1{route}")
     assert request.service == "ai/kubeai:80"
-    assert request.body is not None and request.body["model"] == "support"
+    assert request.body is not None
+    assert request.body["model"] == "support"
 
 
 def test_one_pod_is_asked_what_its_server_holds() -> None:

@@ -41,7 +41,9 @@ def test_quantities(text: str, value: Any) -> None:
 def test_requests_of_a_profile_are_multiplied() -> None:
     text = 'resourceProfiles: {gpu: {requests: {cpu: 500m, "nvidia.com/gpu": 1}}}\nmodelRollouts: {surge: 1}'
     system = config.of({"data": {"system.yaml": text}})
-    assert system is not None and system.surge == 1 and system.proxy_mode == "internal"
+    assert system is not None
+    assert system.surge == 1
+    assert system.proxy_mode == "internal"
     assert system.requests("gpu:4") == {"cpu": Decimal(2), "nvidia.com/gpu": Decimal(4)}
     assert system.requests("none:1") == {}
 
@@ -138,10 +140,28 @@ def test_every_change_of_what_runs_shows(change: dict[str, Any]) -> None:
     assert compare({**SPEC, **change}, before=SPEC)
 
 
-@pytest.mark.parametrize("field", ["args", "env", "envFrom", "files", "adapters"])
+@pytest.mark.parametrize("field", ["image", "args", "env", "envFrom", "files", "adapters"])
 def test_what_was_taken_out_shows(field: str) -> None:
     asked = {key: value for key, value in SPEC.items() if key != field}
     assert compare(asked, before=SPEC)
+
+
+def test_a_model_without_an_image_gets_the_configured_one() -> None:
+    text = """
+    resourceProfiles: {cpu: {imageName: cpu, requests: {cpu: 1}}, gpu: {requests: {cpu: 1}}}
+    modelServers: {VLLM: {images: {default: "vllm:gpu", cpu: "vllm:cpu"}}}
+    """
+    system = config.of({"data": {"system.yaml": text}})
+    assert system is not None
+    assert (system.image("VLLM", "cpu:1"), system.image("VLLM", "gpu:1"), system.image("OLlama", "cpu:1")) == (
+        "vllm:cpu",
+        "vllm:gpu",
+        "",
+    )
+    asked = {key: value for key, value in SPEC.items() if key != "image"}
+    assert compare(asked, before=SPEC), "the image that was named before is another version, whatever the configuration"
+    pod = {"spec": {"containers": [CONTAINER], "priorityClassName": "high"}}
+    assert differences(pod, {"metadata": {"name": "m"}, "spec": asked}, {}, system) == ["image vllm:1 instead of vllm:cpu"]
 
 
 def test_what_the_managers_configuration_adds_is_no_difference() -> None:
@@ -156,7 +176,10 @@ def test_what_the_managers_configuration_adds_is_no_difference() -> None:
         (
             "OLlama",
             "ollama://gemma2:2b",
-            {"args": [], "startupProbe": {"exec": {"command": ["bash", "-c", "/bin/ollama pull gemma2:2b && /bin/ollama run m hi"]}}},
+            {
+                "args": [],
+                "startupProbe": {"exec": {"command": ["bash", "-c", "/bin/ollama pull gemma2:2b && /bin/ollama run m hi"]}},
+            },
         ),
     ],
 )

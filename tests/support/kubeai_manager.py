@@ -57,11 +57,9 @@ class KubeAI:
         self.api = Api(self.cluster)
         text = json.dumps(self.system)
         config = {"metadata": {"name": "kubeai-config"}, "data": {"system.yaml": text}}
-        with suppress(ApiError):
-            await self.api.send("POST", f"{self._core}/configmaps", config)
+        await self.api.send("POST", f"{self._core}/configmaps", config)
         await self.gateway.site.start()
-        with suppress(AssertionError):  # a second manager in the same namespace takes the first one's Service over
-            self.cluster.expose(self.namespace, "kubeai", 80, self.gateway.site.port)
+        await self._expose()
         await self.start()
         return self
 
@@ -89,6 +87,16 @@ class KubeAI:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+
+    async def _expose(self) -> None:
+        """The manager's pod and Service, as the chart makes them; the API server's proxy leads only to addresses of real pods."""
+        labels = {"app.kubernetes.io/name": "kubeai"}
+        container = {"name": "kubeai", "image": "substratusai/kubeai:v0.22.1", "ports": [{"name": "http", "containerPort": 8000}]}
+        pod = {"metadata": {"name": "kubeai", "labels": labels}, "spec": {"containers": [container]}}
+        port = {"name": "http", "port": 80, "targetPort": 8000}
+        await self.api.send("POST", f"{self._core}/pods", pod)
+        service = {"metadata": {"name": "kubeai"}, "spec": {"selector": labels, "ports": [port]}}
+        await self.api.send("POST", f"{self._core}/services", service)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -130,6 +138,9 @@ class KubeAI:
         name, labels = pod["metadata"]["name"], pod["metadata"].get("labels") or {}
         known = name in self.pods
         self.pods[name] = pod
+        address = pod.get("status", {}).get("podIP")
+        if name == "kubeai" and address:
+            self.cluster.route(f"{address}:8000", self.gateway.site.port)
         if "pod-hash" not in labels:
             return
         if not known and name not in self.servers:
@@ -140,7 +151,7 @@ class KubeAI:
             await self._sites[name].start()
             if image in self.world.fates:
                 self._spawn(self._play(pod, self.world.fates[image]))
-        if address := pod.get("status", {}).get("podIP"):
+        if address:
             self.cluster.route(f"{address}:8000", self._sites[name].port)
         restarts = next(
             (c["restartCount"] for c in pod.get("status", {}).get("containerStatuses") or [] if c["name"] == "server"), 0

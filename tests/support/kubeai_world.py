@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -75,7 +76,13 @@ class Api:
     async def watch(self, path: str) -> AsyncIterator[tuple[str, Object]]:
         """Every object once, then every event; starts anew when the connection ends."""
         while True:
-            listed = await self.send("GET", path)
+            try:
+                listed = await self.send("GET", path)
+            except ApiError as e:
+                if e.status != 429:
+                    raise
+                await asyncio.sleep(0.1)  # a CRD that was created a moment ago
+                continue
             for item in listed["items"]:
                 yield "ADDED", item
             version = listed["metadata"]["resourceVersion"]

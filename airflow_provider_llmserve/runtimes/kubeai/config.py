@@ -25,6 +25,8 @@ class SystemConfig:
     engines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     proxy_mode: str = "internal"
     surge: int = 0
+    patched: bool = False
+    """The configuration patches every pod (``modelServerPods.jsonPatches``), so image and resources need not be as it says."""
 
     def requests(self, resource_profile: str) -> dict[str, Decimal]:
         """What one pod of ``<profile>:<n>`` requests, in base units; empty where the profile is not known."""
@@ -32,6 +34,12 @@ class SystemConfig:
         rows = _mapping(self.resource_profiles.get(name, {}).get("requests"))
         wanted = {key: quantity(value) for key, value in rows.items()}
         return {key: value * count for key, value in wanted.items() if value is not None}
+
+    def image(self, engine: str, resource_profile: str) -> str:
+        """The image of a Model that names none; empty where the configuration does not say."""
+        images = _mapping(_mapping(self.engines.get(engine)).get("images"))
+        wanted = _mapping(self.resource_profiles.get(split_profile(resource_profile)[0])).get("imageName") or "default"
+        return str(images.get(wanted) or images.get("default") or "")
 
 
 def split_profile(resource_profile: str) -> tuple[str, int]:
@@ -63,6 +71,7 @@ def _parse(text: str) -> SystemConfig | None:
         engines={str(k): _mapping(v) for k, v in _mapping(raw.get("modelServers")).items()},
         proxy_mode=str(_mapping(raw.get("proxy")).get("mode") or "internal"),
         surge=surge if isinstance(surge, int) else 0,
+        patched=bool(_mapping(raw.get("modelServerPods")).get("jsonPatches")),
     )
 
 

@@ -88,7 +88,7 @@ def _refuted(view: View, ask: Ask, reply: Reply | None, asks: tuple[Ask, ...]) -
         return None
     said = f"{ask.name}: {f'HTTP {reply.status}' if reply.status else 'no answer'}"
     state = State.DEGRADED if view.serving else State.PROGRESSING
-    if reply.status != 404 or _from_gateway(reply.text):
+    if reply.status != 404 or not _from_server(reply.text):
         return verdict(state, "not_answering", said, detail=reply.text[:500], ask=asks)
     if ask.name == view.name:
         return verdict(
@@ -137,13 +137,12 @@ def _held(reply: Reply) -> set[str] | None:
         return None
 
 
-def _from_gateway(text: str) -> bool:
-    """KubeAI's gateway puts a plain string under ``error``, the model servers an object."""
+def _from_server(text: str) -> bool:
+    """The model servers put an object under ``error``, KubeAI's gateway a plain string; the API server's own 404 has no ``error``."""
     try:
-        body = json.loads(text)
-    except ValueError:
-        return True
-    return not isinstance(body, Mapping) or isinstance(body.get("error"), str)
+        return isinstance(json.loads(text)["error"], Mapping)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _swapping(view: View) -> list[str]:

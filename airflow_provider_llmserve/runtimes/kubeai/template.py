@@ -31,7 +31,7 @@ def differences(pod: Object, model: Object, before: Mapping[str, Any], config: S
     spec: Mapping[str, Any] = mapping(model, "spec")
     container = server_container(pod)
     return [
-        *_image(container, spec),
+        *_image(container, spec, before, config),
         *_arguments(container, spec, before),
         *_environment(container, spec, before),
         *_source(container, spec, model),
@@ -40,9 +40,16 @@ def differences(pod: Object, model: Object, before: Mapping[str, Any], config: S
     ]
 
 
-def _image(container: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[str]:
-    if spec.get("image") and container.get("image") != spec["image"]:
-        yield f"image {container.get('image')} instead of {spec['image']}"
+def _image(
+    container: Mapping[str, Any], spec: Mapping[str, Any], before: Mapping[str, Any], config: SystemConfig | None
+) -> Iterator[str]:
+    has, wants = text(container, "image"), text(spec, "image")
+    if not wants and config is not None and not config.patched:
+        wants = config.image(text(spec, "engine"), text(spec, "resourceProfile"))
+    if wants and has != wants:
+        yield f"image {has} instead of {wants}"
+    elif not wants and has and has == before.get("image"):
+        yield f"image {has} of an earlier version"
 
 
 def _arguments(container: Mapping[str, Any], spec: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
@@ -101,7 +108,7 @@ def _source(container: Mapping[str, Any], spec: Mapping[str, Any], model: Object
 def _placement(pod: Object, container: Mapping[str, Any], spec: Mapping[str, Any], config: SystemConfig | None) -> Iterator[str]:
     if spec.get("priorityClassName") and spec["priorityClassName"] != at(pod, "spec", "priorityClassName"):
         yield f"priority class is not {spec['priorityClassName']}"
-    wants = config.requests(text(spec, "resourceProfile")) if config else {}
+    wants = config.requests(text(spec, "resourceProfile")) if config and not config.patched else {}
     has = mapping(container, "resources", "requests")
     for key, amount in wants.items():
         if quantity(has.get(key)) != amount:

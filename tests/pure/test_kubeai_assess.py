@@ -1,0 +1,307 @@
+"""Verdicts on a Model that the recorded histories do not reach: answers of single pods, weak proof, odd objects, missing fields."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.history import load
+from support.spec_strategies import json_values
+
+from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
+from airflow_provider_llmserve.readiness.state import Ask, Assessment, ReasonClass, State
+from airflow_provider_llmserve.runtimes.kubeai import assess
+from airflow_provider_llmserve.runtimes.kubeai.adapters import url_hash
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
+ASKED = NOW - timedelta(seconds=60)
+KINDS = frozenset({"Model", "Pod", "Event", "Lease", "Job", "PersistentVolumeClaim", "ConfigMap"})
+LAW, LAW2 = "hf://acme/lora-law", "hf://acme/lora-law-v2"
+VLLM_404 = json.dumps({"error": {"message": "The model `x` does not exist.", "code": 404}})
+GATEWAY_404 = json.dumps({"error": 'model not found: "x"'})
+
+
+def stamp(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def model(**spec: Any) -> dict[str, Any]:
+    fields = {"url": "hf://acme/base", "engine": "VLLM", "features": ["TextGeneration"], "minReplicas": 1, "replicas": 1}
+    fields = {**fields, "resourceProfile": "cpu:1", "image": "vllm:1", **spec}
+    metadata = {"name": "m", "namespace": "ai", "uid": "u", "labels": {"features.kubeai.org/TextGeneration": "true"}}
+    return {"kind": "Model", "metadata": metadata, "spec": fields, "status": {"replicas": {"all": 1, "ready": 1}}}
+
+
+def pod(
+    name: str = "p1", *, adapters: Mapping[str, str] | None = None, restarts: int = 0, labelled: float = 30, **over: Any
+) -> dict[str, Any]:
+    """A ready pod of :func:`model`, started 50 s ago; ``labelled``: seconds since its adapters' labels were written."""
+    labels = {"model": "m", "pod-hash": "h", **{f"adapter.kubeai.org/{a}": url_hash(url) for a, url in (adapters or {}).items()}}
+    written = {"f:metadata": {"f:labels": {f"f:adapter.kubeai.org/{a}": {} for a in adapters or {}}}}
+    container: dict[str, Any] = {"name": "server", "image": "vllm:1", "args": ["--model=acme/base", "--served-model-name=m"]}
+    if adapters:
+        container["args"] = [*container["args"], "--enable-lora"]
+    status = {
+        "phase": "Running",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [
+            {
+                "name": "server",
+                "ready": True,
+                "restartCount": restarts,
+                "state": {"running": {"startedAt": stamp(NOW - timedelta(seconds=50))}},
+            }
+        ],
+    }
+    return {
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "uid": name,
+            "labels": labels,
+            "creationTimestamp": stamp(NOW - timedelta(seconds=55)),
+            "managedFields": [{"time": stamp(NOW - timedelta(seconds=labelled)), "fieldsV1": written}],
+            "ownerReferences": [{"kind": "Model", "name": "m", "uid": "u", "controller": True}],
+            **over.pop("metadata", {}),
+        },
+        "spec": {"containers": [{**container, **over.pop("container", {})}]},
+        "status": {**status, **over.pop("status", {})},
+    }
+
+
+def reply(name: str = "m", status: int = 200, *, ago: float = 1, text: str = "", on: str = "") -> Reply:
+    return Reply(name, status, NOW - timedelta(seconds=ago), text, on)
+
+
+def lease(ago: float = 1) -> dict[str, Any]:
+    spec = {"renewTime": stamp(NOW - timedelta(seconds=ago)), "leaseDurationSeconds": 15}
+    return {"kind": "Lease", "metadata": {"name": "cc6bca10.substratus.ai", "namespace": "ai"}, "spec": spec}
+
+
+def judge(
+    live: dict[str, Any],
+    *objects: dict[str, Any],
+    replies: tuple[Reply, ...] = (),
+    before: dict[str, Any] | None = None,
+    asked: dict[str, Any] | None = None,
+    kinds: frozenset[str] = KINDS,
+    uid: str = "u",
+) -> Assessment:
+    wanted = asked if asked is not None else {k: v for k, v in live["spec"].items() if k != "replicas"}
+    expected = Expected({"metadata": {"name": "m", "namespace": "ai"}, "spec": wanted}, ASKED, uid=uid, before=before)
+    return assess(
+        expected, Observed((live, *(lease(),) * (not any(o["kind"] == "Lease" for o in objects)), *objects), kinds, replies), NOW
+    )
+
+
+def with_law(**over: Any) -> dict[str, Any]:
+    return model(adapters=[{"name": "law", "url": LAW}], **over)
+
+
+def test_ready_only_with_an_answer_newer_than_the_server() -> None:
+    assert judge(model(), pod(), replies=(reply(),)).state is State.READY
+    for replies in ((), (reply(ago=51),), (reply("other"),)):
+        said = judge(model(), pod(), replies=replies)
+        assert (said.reason, said.ask) == ("not_asked", (Ask("m"),))
+
+
+def test_every_adapter_has_to_answer_too() -> None:
+    said = judge(with_law(), pod(adapters={"law": LAW}), replies=(reply(),))
+    assert (said.reason, said.ask) == ("not_asked", (Ask("m"), Ask("m_law")))
+    assert judge(with_law(), pod(adapters={"law": LAW}), replies=(reply(), reply("m_law"))).state is State.READY
+    early = judge(with_law(), pod(adapters={"law": LAW}, labelled=5), replies=(reply(), reply("m_law", ago=6)))
+    assert early.reason == "not_asked", "an answer from before the label may be another pod's"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        (["m", "law"], ["m", "law"], "proven"),
+        (["m", "law"], ["m"], "adapter_not_loaded"),
+        (None, ["m", "law"], "proven"),
+    ],
+)
+def test_with_several_pods_each_is_asked_what_it_holds(first: list[str] | None, second: list[str], reason: str) -> None:
+    def held(names: list[str] | None, on: str) -> Reply:
+        return reply(status=200 if names else 403, text=json.dumps({"data": [{"id": n} for n in names or []]}), on=on)
+
+    pods = [pod("p1", adapters={"law": LAW}), pod("p2", adapters={"law": LAW})]
+    answers = (reply(), reply("m_law"))
+    asks = judge(with_law(replicas=2), *pods, replies=answers).ask
+    assert asks[2:] == (Ask("m", "p1"), Ask("m", "p2"))
+    said = judge(with_law(replicas=2), *pods, replies=(*answers, held(first, "p1"), held(second, "p2")))
+    assert said.reason == reason
+    assert ("p1" in said.detail and "pods/proxy" in said.detail) == (first is None and reason == "proven"), (
+        "says what it rests on"
+    )
+
+
+def test_a_cut_list_of_models_proves_nothing_and_refutes_nothing() -> None:
+    pods = [pod("p1", adapters={"law": LAW}), pod("p2", adapters={"law": LAW})]
+    cut = [reply(text='{"data": [{"id": "m"}, {"id"', on=p) for p in ("p1", "p2")]
+    said = judge(with_law(replicas=2), *pods, replies=(reply(), reply("m_law"), *cut))
+    assert said.state is State.READY
+    assert "could not be asked" in said.detail
+
+
+def test_an_adapter_that_answers_like_the_base() -> None:
+    def answer(name: str, *logprobs: float) -> Reply:
+        return reply(name, text=json.dumps({"choices": [{"text": "Paris", "logprobs": {"token_logprobs": logprobs}}]}))
+
+    law = pod(adapters={"law": LAW})
+    assert judge(with_law(), law, replies=(answer("m", -0.1), answer("m_law", -0.1))).reason == "wrong_answer"
+    assert judge(with_law(), law, replies=(answer("m", -0.1), answer("m_law", -0.2))).state is State.READY
+    same_words = reply("m_law", text=json.dumps({"choices": [{"text": "Paris"}]}))
+    assert judge(with_law(), law, replies=(answer("m", -0.1), same_words)).state is State.READY, "not comparable"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (VLLM_404, "model_not_in_server"),
+        (GATEWAY_404, "not_answering"),
+        ('{"kind":"Status"}', "not_answering"),
+        ("", "not_answering"),
+    ],
+)
+def test_only_the_model_server_itself_says_that_it_lacks_the_model(text: str, reason: str) -> None:
+    assert judge(model(), pod(), replies=(reply(status=404, text=text),)).reason == reason
+
+
+@pytest.mark.parametrize(("restarts", "reason"), [(1, "adapter_lost"), (0, "not_answering")])
+def test_an_adapter_lost_in_a_restart(restarts: int, reason: str) -> None:
+    replies = (reply(), reply("m_law", 404, text=VLLM_404))
+    said = judge(with_law(), pod(adapters={"law": LAW}, restarts=restarts), replies=replies)
+    assert said.reason == reason
+    assert said.ask, "is asked again"
+
+
+def test_a_new_url_under_the_old_name_is_not_believed_at_once() -> None:
+    old = model(adapters=[{"name": "law", "url": LAW2}])
+    replies = (reply(), reply("m_law"))
+    assert judge(with_law(), pod(adapters={"law": LAW}, labelled=5), replies=replies, before=old).reason == "adapter_old_weights"
+    assert judge(with_law(), pod(adapters={"law": LAW}, labelled=20), replies=replies, before=old).state is State.READY
+
+
+def test_pods_that_are_no_part_of_it() -> None:
+    foreign = pod("foreign", metadata={"ownerReferences": []})
+    earlier = pod("earlier", metadata={"ownerReferences": [{"kind": "Model", "name": "m", "uid": "of-before"}]})
+    assert judge(model(), pod(), foreign, earlier, replies=(reply(),)).state is State.READY
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (pod("p2", container={"image": "vllm:0"}), "old_pod_still_serves"),
+        (pod("p2", metadata={"deletionTimestamp": stamp(NOW)}), "surplus_pod"),
+        (pod("p2", metadata={"deletionTimestamp": stamp(NOW)}, container={"image": "vllm:0"}), "old_pod_still_serves"),
+        (pod("p2"), "surplus_pod"),
+        (
+            pod("p2", status={"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}),
+            "evicted_node_memory",
+        ),
+    ],
+)
+def test_one_pod_too_many_is_not_ready(odd: dict[str, Any], reason: str) -> None:
+    assert judge(model(), pod(), odd, replies=(reply(),)).reason == reason
+
+
+def test_a_dead_pod_is_not_replaced_so_it_ends_the_wait() -> None:
+    dead = pod(status={"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."})
+    said = judge(model(), dead)
+    assert (said.state, said.reason_class) == (State.FAILED, ReasonClass.IMPOSSIBLE)
+    assert "kubectl delete pod p1" in said.advice
+
+
+@pytest.mark.parametrize(
+    ("ago", "objects", "reason"),
+    [
+        (1, (), "manager_rejects"),
+        (60, (), "manager_not_running"),
+        (60, (pod(container={"image": "vllm:0"}),), "manager_not_running"),
+        (60, (pod(),), "proven"),
+    ],
+)
+def test_a_manager_that_does_not_run(ago: float, objects: tuple[dict[str, Any], ...], reason: str) -> None:
+    assert judge(model(), lease(ago), *objects, replies=(reply(),)).reason == reason
+
+
+def test_superseded_stopped_and_gone() -> None:
+    asked = {"url": "hf://acme/base", "minReplicas": 1, "image": "vllm:1"}
+    assert judge(model(image="theirs:1"), pod(), asked=asked).state is State.SUPERSEDED
+    assert judge(model(), pod(), uid="another").state is State.SUPERSEDED
+    stopped = model(autoscalingDisabled=True, replicas=0)
+    assert judge(stopped, asked=dict(stopped["spec"])).reason == "stopped"
+    assert judge(model(minReplicas=0, replicas=0)).reason == "scaled_to_zero"
+    assert judge({"kind": "Other", "metadata": {}, "spec": model()["spec"]}).reason == "disappeared"
+    unseen = judge({"kind": "Other", "metadata": {}, "spec": model()["spec"]}, kinds=frozenset())
+    assert unseen.reason == "not_applied", "what was not listed is not absent"
+
+
+def test_being_deleted_by_somebody() -> None:
+    live = model()
+    live["metadata"]["deletionTimestamp"] = stamp(NOW)
+    assert judge(live, pod(), replies=(reply(),)).state is State.DELETING
+
+
+def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every field, at any depth."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*at, key)
+        yield from paths(inner, (*at, key))
+
+
+def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    changed = copy.deepcopy(value)
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    if new is None:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = new
+    return changed
+
+
+SAMPLES = [
+    ("create-crash-loop", 20.0),
+    ("update-good", 5.8),
+    ("cache-job-fails", 10.0),
+    ("create-two-adapters", 25.0),
+    ("node-lost", 20.0),
+]
+
+
+def _snapshot(name: str, t: float) -> tuple[Expected, Observed, datetime]:
+    history = load(f"kubeai/{name}")
+    (_, observed), *_ = history.snapshots([t])
+    wanted = [o for o in observed.objects if o.get("kind") != "Event"]
+    return history.expected(), replace(observed, objects=tuple(wanted)), history.now(t)
+
+
+@pytest.mark.parametrize(("name", "t"), SAMPLES)
+def test_each_field_may_be_missing(name: str, t: float) -> None:
+    expected, observed, now = _snapshot(name, t)
+    for i, found in enumerate(observed.objects):
+        for path in paths(found):
+            changed = put(found, path, None)
+            assess(expected, replace(observed, objects=(*observed.objects[:i], changed, *observed.objects[i + 1 :])), now)
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(SAMPLES), st.integers(0, 10**6), json_values.filter(lambda v: v is not None), st.booleans())
+def test_each_field_may_be_of_any_kind(sample: tuple[str, float], pick: int, value: Any, absent: bool) -> None:
+    expected, observed, now = _snapshot(*sample)
+    places = [(i, path) for i, found in enumerate(observed.objects) for path in paths(found) if path != ("kind",)]
+    i, path = places[pick % len(places)]
+    changed = put(observed.objects[i], path, value)
+    objects = (*observed.objects[:i], changed, *observed.objects[i + 1 :])
+    assess(replace(expected, present=not absent), replace(observed, objects=objects), now)

@@ -34,7 +34,6 @@ ROLLOUT: tuple[Row, ...] = (
     ("stopping", "W", True, "Pods are ending, as asked.", ""),
     ("container_restarting", "W", True, "A container ended and is started again.", "Read its log if it happens again."),
     ("readiness_failing", "W", True, "The server runs but fails its readiness probe.", "If it lasts: more replicas, or a longer probe limit."),
-    ("still_loading", "W", True, "The server runs and does not answer its probe yet.", ""),
     ("controller_behind", "W", True, "The controller has not seen our change yet.", "If it lasts: check that the controller runs."),
     ("controller_not_running", "W", True, "No controller acts on the object.", "Check that the controller manager runs and leads."),
     ("manager_not_running", "W", True, "KubeAI's manager does not renew its lease.", "Check the manager's pod: kubectl get pods -l app.kubernetes.io/name=kubeai."),
@@ -49,12 +48,9 @@ ROLLOUT: tuple[Row, ...] = (
 
 KUBEAI: tuple[Row, ...] = (
     ("adapter_not_loaded", "W", True, "An adapter is not loaded on every pod yet.", "If it lasts: check the adapter's name and URL."),
-    ("adapter_not_routed", "W", True, "An adapter is loaded, but the gateway does not lead to it.", ""),
     ("adapter_still_loaded", "W", True, "An adapter that was taken out still answers.", ""),
     ("adapter_old_weights", "W", True, "The old weights of an adapter still answer under its name.", "Publish a new version of an adapter under a new name."),
     ("adapter_lost", "W", True, "The container restarted and lost its adapter; the pod's label stays.", "Delete the pod, or serve the adapter under a new name."),
-    ("adapter_download_failed", "I", False, "The adapter cannot be downloaded.", "Check the adapter's URL and credentials."),
-    ("adapter_rejected", "I", False, "The model server refuses the adapter.", "Compare the adapter's rank and modules with the server's flags."),
     ("adapter_name_invalid", "I", False, "The adapter's name makes no valid label, so it is never routed.", "Rename it: letters, digits and inner dashes."),
     ("duplicate_adapter_names", "I", False, "Two adapters have one name.", "Give every adapter a name of its own."),
     ("files_not_rolled", "I", False, "Changed files do not reach running pods.", "Delete the pods, or change an argument too."),

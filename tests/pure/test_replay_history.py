@@ -11,6 +11,7 @@ import pytest
 from support.history import load, recorded, seen_at
 
 from airflow_provider_llmserve.replay.history import FRESH, History
+from airflow_provider_llmserve.replay.judge import judge
 from airflow_provider_llmserve.replay.trim import copy
 
 TRUTH = [
@@ -179,3 +180,10 @@ def test_trimming_keeps_truth_objects_and_moments(tmp_path: Path) -> None:
     before = packed.read_bytes()
     copy(path, packed)
     assert packed.read_bytes() == before
+
+
+def test_a_request_that_was_refused_is_a_verdict_of_its_own(tmp_path: Path) -> None:
+    answer = {"kind": "Status", "message": "something new is not allowed"}
+    history = History.read(write(tmp_path / "h.jsonl", {"t": 2.0, "do": "the API server answers 422", "object": answer}))
+    last = judge(history).moments[-1].verdict
+    assert (last.reason, last.detail) == ("write_refused", "something new is not allowed")

@@ -8,7 +8,7 @@ from airflow.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
-    from airflow.sdk.types import TaskInstanceKey  # type: ignore[attr-defined]
+    from airflow.sdk.types import TaskInstanceKey
 
 
 class EndpointLink(BaseOperatorLink):

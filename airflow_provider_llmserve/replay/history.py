@@ -36,7 +36,8 @@ _KINDS = {
     "inferenceservices": "InferenceService",
 }
 FRESH = 2.0
-"""Seconds for which an answer is handed on. A platform asks anew for every verdict, so an old answer is no proof; one that shows something
+"""Seconds for which an answer shows that something serves. A platform asks every name anew for every verdict; a recording asks one name now
+and then, so its older answers to other names are handed on beside a fresh one, and none without. An answer that shows something
 wrong is kept until the next one to the same question."""
 FIRST_LOOK = 0.5
 """Seconds within which a recording lists what stands there at its start."""
@@ -193,10 +194,12 @@ class _Seen:
         while self.next < len(lines) and lines[self.next]["t"] <= t:
             self._take(lines[self.next])
             self.next += 1
+        # A name with a blank is a path of the server ("support GET /v2/health/ready"), which may answer when nothing is served.
+        alive = any(r.answered and t - asked <= FRESH and " " not in r.name for asked, r in self.replies.values())
         return Observed(
             objects=(*self.objects.values(), *self.fixed),
             kinds=self.history.kinds,
-            replies=tuple(r for asked, r in self.replies.values() if not r.answered or t - asked <= FRESH),
+            replies=tuple(r for _, r in self.replies.values() if not r.answered or alive),
             logs=tuple(self.logs.values()),
         )
 

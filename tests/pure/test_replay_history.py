@@ -83,6 +83,14 @@ def test_an_answer_is_handed_on_while_it_is_fresh_and_a_failure_until_the_next_a
     assert history.answered("m") == [1.0]
 
 
+def test_a_fresh_answer_to_one_name_keeps_older_ones_to_others(tmp_path: Path) -> None:
+    probes = [{"t": t, "probe": {"name": name, "status": 200, "answers": ""}} for t, name in ((1.0, "m"), (6.0, "m_law"))]
+    history = History.read(write(tmp_path / "h.jsonl", *probes))
+    assert at(history, 5.9).replies == ()
+    assert {r.name for r in at(history, 6.0).replies} == {"m", "m_law"}
+    assert at(history, 6.0 + FRESH + 0.1).replies == ()
+
+
 def test_logs_come_from_what_a_person_could_read_then(tmp_path: Path) -> None:
     log = {"kind": "PodLog", "pod": "p", "container": "server", "previous": True, "text": "boom"}
     history = History.read(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from support.cluster import Cluster, hook_for
 from support.controlplane import MISSING, ControlPlane, find_binaries
+from support.toy_runtime import ToyRuntime
 
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
+from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
+from airflow_provider_llmserve.runtimes import RUNTIMES
+from airflow_provider_llmserve.settings import Settings
+from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +42,31 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
     """The client under test, logged in as administrator."""
     async with Client(hook_for(cluster.kubeconfig)) as c:
         yield c
+
+
+@pytest.fixture(params=["primary", "companion"])
+def toy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
+    """The toy in the deployment runtime's place, once for each way of keeping the record."""
+    module = ToyRuntime(request.param)
+    monkeypatch.setitem(sys.modules, "airflow_provider_llmserve.runtimes.deployment", module)  # type: ignore[arg-type]
+    monkeypatch.setitem(RUNTIMES, HuggingFaceServe.kind, ("deployment",))
+    monkeypatch.delitem(RUNTIMES, KubeAIText.kind)
+    return module
+
+
+@pytest.fixture
+def settings(namespace: str) -> Settings:
+    return Settings(platform="kubernetes", namespace=namespace, access="api-server")
+
+
+@pytest.fixture
+async def platform(cluster: Cluster, settings: Settings, toy: ToyRuntime) -> AsyncIterator[KubernetesPlatform]:
+    async with KubernetesPlatform(settings, make_hook=hook_for(cluster.kubeconfig)) as p:
+        yield p
+
+
+@pytest.fixture
+def node(cluster: Cluster) -> Iterator[str]:
+    name = cluster.node()
+    yield name
+    cluster.remove_node(name)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.cluster import hook_for
-from support.fake_api import FakeApi, config_map, fake_api, until_async
+from support.fake_api import HOLD, FakeApi, config_map, fake_api, until_async
 
 from airflow_provider_llmserve.errors import AccessDenied, Unavailable
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
@@ -46,8 +46,9 @@ async def test_a_closed_stream_is_not_an_answer(api: FakeApi, client: Client) ->
     async with reflector(client) as r:
         api.put("x", a="2")  # after the list, and no event ever tells
         await until_async("the change is seen", lambda: data(r, "x") == {"a": "2"})
+        await until_async("the watch goes on", lambda: len(api.requests) == 4)
 
-    assert api.requests[:4] == ["list", "watch 2", "list", "watch 3"]
+    assert api.requests == ["list", "watch 2", "list", "watch 3"]
 
 
 @pytest.mark.parametrize("how", ["event", "status"])
@@ -67,27 +68,24 @@ async def test_a_410_begins_again_from_a_new_list_and_not_without_pause(api: Fak
 
 async def test_deleted_without_status_is_gone(api: FakeApi, client: Client) -> None:
     api.put("x", a="1")
-    removed = {"type": "DELETED", "object": {"metadata": {"name": "x", "uid": "uid-x"}}}
-    api.on_watch = []
+    api.on_watch = [[{"type": "DELETED", "object": {"metadata": {"name": "x", "uid": "uid-x"}}}, HOLD]]
     async with reflector(client) as r:
-        assert data(r, "x")
-        api.objects.clear()
-        r._collections[0].take(removed)
-        assert r.snapshot().get("ConfigMap", "x") is None
+        await until_async("x is gone", lambda: data(r, "x") is None)
+
+        assert api.requests == ["list", "watch 2"], "the event alone tells it"
         assert r.snapshot().kinds == {"ConfigMap"}
 
 
-async def test_events_are_followed(api: FakeApi, client: Client) -> None:
-    api.put("x", a="1")
-    added = {"type": "ADDED", "object": config_map("y", 3)}
-    removed = {"type": "DELETED", "object": {"metadata": {"name": "x", "uid": "uid-x"}}}
-    api.objects["y"] = config_map("y", 3)
-    api.on_watch = [[added, {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}, removed]]
+async def test_events_are_followed_and_bookmarks_are_none(api: FakeApi, client: Client) -> None:
+    added = {"type": "ADDED", "object": config_map("x", 3, a="1")}
+    bookmark = {"type": "BOOKMARK", "object": {"kind": "ConfigMap", "metadata": {"resourceVersion": "9"}}}
+    changed = {"type": "MODIFIED", "object": config_map("x", 10, a="2")}
+    api.on_watch = [[added, bookmark, changed, HOLD]]
     async with reflector(client) as r:
-        api.objects.pop("x")
-        await until_async("x is gone", lambda: data(r, "x") is None)
+        await until_async("the change is seen", lambda: data(r, "x") == {"a": "2"})
 
-        assert data(r, "y") == {}
+        assert len(r.snapshot().objects) == 1
+        assert api.requests == ["list", "watch 1"]
 
 
 @pytest.mark.parametrize("status", [401, 403])

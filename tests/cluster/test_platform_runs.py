@@ -3,92 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
-from typing import Any
 
 import pytest
 from support.answers import answering
-from support.cluster import Cluster, hook_for
+from support.cluster import Cluster
 from support.kube import until
+from support.toy import ONE, TWO, deployment, first, is_ready, pods, spec, want
 from support.toy_runtime import ToyRuntime
 
 from airflow_provider_llmserve.errors import Conflict, StillThere, Superseded
-from airflow_provider_llmserve.owner import Owner
-from airflow_provider_llmserve.platforms.base import Good, ServingRun, Target, Want
+from airflow_provider_llmserve.platforms.base import Good, Target
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import serve, target_of, teardown
-from airflow_provider_llmserve.readiness.state import Assessment, State
-from airflow_provider_llmserve.runtimes import RUNTIMES
+from airflow_provider_llmserve.readiness.state import State
 from airflow_provider_llmserve.settings import Settings
-from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
 pytestmark = pytest.mark.cluster
-
-ONE = Owner(dag_id="d", run_id="r1", task_id="t", try_number=1, ti_id="one")
-TWO = Owner(dag_id="d", run_id="r2", task_id="t", try_number=1, ti_id="two")
-
-
-def spec(image: str = "i:1", **fields: Any) -> HuggingFaceServe:
-    return HuggingFaceServe.parse(
-        {"path": "hf://org/toy", "image": image, "model_name": "toy", "huggingface_task": "text_generation", **fields}
-    )
-
-
-def want(s: HuggingFaceServe | None = None, owner: Owner = ONE, **fields: Any) -> Want:
-    return Want(spec=s or spec(), name="toy", owner=owner, **fields)
-
-
-@pytest.fixture(params=["primary", "companion"])
-def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
-    """The toy in the deployment runtime's place, once for each way of keeping the record."""
-    toy = ToyRuntime(request.param)
-    monkeypatch.setitem(sys.modules, "airflow_provider_llmserve.runtimes.deployment", toy)  # type: ignore[arg-type]
-    monkeypatch.setitem(RUNTIMES, HuggingFaceServe.kind, ("deployment",))
-    monkeypatch.delitem(RUNTIMES, KubeAIText.kind)
-    return toy
-
-
-@pytest.fixture
-def settings(namespace: str) -> Settings:
-    return Settings(platform="kubernetes", namespace=namespace, access="api-server")
-
-
-@pytest.fixture
-async def platform(cluster: Cluster, settings: Settings, runtime: ToyRuntime) -> AsyncIterator[KubernetesPlatform]:
-    async with KubernetesPlatform(settings, make_hook=hook_for(cluster.kubeconfig)) as p:
-        yield p
-
-
-@pytest.fixture
-def node(cluster: Cluster) -> Iterator[str]:
-    name = cluster.node()
-    yield name
-    cluster.remove_node(name)
-
-
-def deployment(cluster: Cluster, settings: Settings) -> dict[str, Any]:
-    live = cluster.admin.get(f"/apis/apps/v1/namespaces/{settings.namespace}/deployments/toy")
-    assert live is not None
-    return live
-
-
-def pods(cluster: Cluster, settings: Settings) -> list[dict[str, Any]]:
-    return cluster.admin.items(f"/api/v1/namespaces/{settings.namespace}/pods?labelSelector=toy%3Dtoy")
-
-
-async def first(platform: KubernetesPlatform, run: ServingRun, state: State, seconds: float = 30) -> Assessment:
-    """The first verdict with that state."""
-
-    async def look() -> Assessment:
-        async with aclosing(platform.assessments(run)) as verdicts:  # type: ignore[type-var]
-            async for v in verdicts:
-                if v.state is state:
-                    return v
-        raise AssertionError("the verdicts ended")
-
-    return await asyncio.wait_for(look(), seconds)
 
 
 async def test_the_same_want_twice_writes_nothing_the_second_time(
@@ -139,7 +69,7 @@ async def test_an_update_keeps_the_last_proven_spec_until_it_is_proven_itself(pl
 
 
 async def test_a_record_changes_nothing_that_runs(
-    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, runtime: ToyRuntime
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, toy: ToyRuntime
 ) -> None:
     await platform.apply(want(), replacing=None)
     await until_quiet(cluster, settings)
@@ -148,7 +78,7 @@ async def test_a_record_changes_nothing_that_runs(
     after = deployment(cluster, settings)
 
     assert after["spec"] == before["spec"]
-    if runtime.RECORD == "companion":
+    if toy.RECORD == "companion":
         for part in ("generation", "labels", "annotations"):
             assert after["metadata"][part] == before["metadata"][part]
 
@@ -176,9 +106,9 @@ async def test_somebody_elses_deployment_in_between_is_a_conflict(platform: Kube
 
 
 async def test_a_strangers_object_is_found_without_owner(
-    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, runtime: ToyRuntime
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, toy: ToyRuntime
 ) -> None:
-    theirs = runtime.render(spec(), name="toy", namespace="", stopped=False, settings=settings)[0]
+    theirs = toy.render(spec(), name="toy", namespace="", stopped=False, settings=settings)[0]
     cluster.admin.create(f"/apis/apps/v1/namespaces/{settings.namespace}/deployments", theirs)
     run = await platform.find(Target("toy"))
 
@@ -208,14 +138,11 @@ async def test_no_answer_is_not_ready(platform: KubernetesPlatform, cluster: Clu
     async with answering(status=503, text="loading") as model:
         cluster.route("*:8080", model.port)
         run = await platform.apply(want(), replacing=None)
-        async with aclosing(platform.assessments(run)) as verdicts:  # type: ignore[type-var]
-            async for v in verdicts:
-                assert v.state is not State.READY
-                if v.detail == "loading":
-                    break
+        v = await first(platform, run, lambda v: v.detail == "loading")
+        assert v.state is State.PROGRESSING
         assert v.reason == "not_answering"
         model.status = 200
-        await first(platform, run, State.READY)
+        await first(platform, run, is_ready)
 
 
 async def test_two_runs_of_one_name_the_later_wins_the_earlier_is_superseded(

@@ -7,11 +7,13 @@ The binaries are looked for in ``KUBEBUILDER_ASSETS`` (envtest's convention), in
 from __future__ import annotations
 
 import base64
+import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -163,7 +165,12 @@ class ControlPlane:
         environment = {**os.environ, "PATH": f"{self.bin}{os.pathsep}{os.environ.get('PATH', '')}"}
         with (self.folder / f"{name}.log").open("ab") as out:
             self._processes[name] = subprocess.Popen(
-                [str(self._binaries / name), *arguments], stdout=out, stderr=out, cwd=self.folder, env=environment
+                [str(self._binaries / name), *arguments],
+                stdout=out,
+                stderr=out,
+                cwd=self.folder,
+                env=environment,
+                preexec_fn=_die_with_parent,
             )
 
     def kill(self, name: str) -> None:
@@ -173,7 +180,7 @@ class ControlPlane:
         process.wait()
 
     def again(self, name: str) -> None:
-        """Start a killed process as it was; for the API server, wait until it is ready."""
+        """Start a killed process as it was; for the API server, wait until it is ready. In the main thread: see _die_with_parent."""
         self.run(name, *self._arguments[name])
         if name == "kube-apiserver":
             self.wait_ready()
@@ -208,6 +215,12 @@ class ControlPlane:
             process.wait()
         self._processes.clear()
         self._cleanup.close()
+
+
+def _die_with_parent() -> None:
+    """A test run that is killed leaves nothing behind (Linux: PR_SET_PDEATHSIG, which goes by the starting thread)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _keys(folder: Path) -> None:

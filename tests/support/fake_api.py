@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 Status = tuple[int, str]
+HOLD: dict[str, Any] = {}
 
 
 @dataclass
@@ -23,7 +24,7 @@ class FakeApi:
     on_any: list[Status] = field(default_factory=list)
     on_list: list[Status] = field(default_factory=list)
     on_watch: list[Status | list[dict[str, Any]]] = field(default_factory=list)
-    """A status, or the events to send before the stream is closed."""
+    """A status, or the events to send before the stream is closed; after ``HOLD`` it stays open."""
     tokens: set[str] = field(default_factory=set)
     """Tokens that are let in; empty lets in all."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -67,10 +68,10 @@ class FakeApi:
             return self.fault(order)
         response = web.StreamResponse()
         await response.prepare(request)
-        for event in order or ():
+        for event in [HOLD] if order is None else order:
+            if event is HOLD:
+                await self.closing.wait()
             await response.write(json.dumps(event).encode() + b"\n")
-        if order is None:
-            await self.closing.wait()
         return response
 
     def fault(self, status: Status) -> web.Response:

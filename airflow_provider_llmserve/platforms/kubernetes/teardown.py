@@ -11,11 +11,13 @@ from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
 from airflow_provider_llmserve.platforms.kubernetes.standing import read, same_deployment
 from airflow_provider_llmserve.readiness.observed import Object, Observed
-from airflow_provider_llmserve.runtimes.base import POD, REPLICA_SET, Runtime, Watched
+from airflow_provider_llmserve.runtimes.base import DEPLOYMENT, POD, REPLICA_SET, Runtime, Watched
 
 log = logging.getLogger(__name__)
 
 TRIES = 10
+CHAIN = (DEPLOYMENT, REPLICA_SET, POD)
+"""Kinds between a primary object and its pods, owners first."""
 GRACE = 30.0
 """Seconds that the object gets to go after its finalizers were removed by force."""
 KUBERNETES_OWN = ("foregroundDeletion", "orphan")
@@ -24,7 +26,7 @@ KUBERNETES_OWN = ("foregroundDeletion", "orphan")
 
 async def delete(client: Client, runtime: Runtime, run: ServingRun, *, timeout: float, force: bool) -> None:
     """See :meth:`platforms.base.Platform.delete`. Raises :class:`Superseded` where it became another deployment's meanwhile."""
-    watched = [w for w in runtime.watched(run.name) if w.kind in (POD, REPLICA_SET)]
+    watched = [w for w in runtime.watched(run.name) if w.kind in CHAIN and w.kind != runtime.PRIMARY]
     watched.append(Watched(runtime.PRIMARY, name=run.name))
     async with Reflector(client, run.namespace, watched) as reflector:
         remains = _Remains(runtime, run)
@@ -49,7 +51,17 @@ async def _ask_for_deletion(client: Client, runtime: Runtime, run: ServingRun) -
         if not same_deployment(live.record, run):
             raise Superseded(f"{run.kind} {run.name} was deployed again by somebody else meanwhile; it is left alone")
         try:
-            await client.delete(runtime.PRIMARY, run.namespace, run.name, uid=live.uid, version=live.version)
+            # In the foreground the collector takes the record along while a finalizer still holds the object: a retry
+            # would not know its own deployment any more.
+            foreground = runtime.RECORD == "primary"
+            await client.delete(
+                runtime.PRIMARY,
+                run.namespace,
+                run.name,
+                uid=live.uid,
+                version=live.version,
+                propagation="Foreground" if foreground else "Background",
+            )
             return
         except NotFound:
             return
@@ -88,7 +100,7 @@ async def _remove_finalizers(client: Client, runtime: Runtime, run: ServingRun) 
 
 
 class _Remains:
-    """Which objects are this run's: the primary by its uid, pods and ReplicaSets by the chain of their owners."""
+    """Which objects are this run's: the primary by its uid, Deployments, ReplicaSets and pods by the chain of their owners."""
 
     def __init__(self, runtime: Runtime, run: ServingRun) -> None:
         self._runtime = runtime
@@ -96,9 +108,9 @@ class _Remains:
         self._uids = {run.uid}
 
     def look(self, observed: Observed) -> None:
-        """Remember whose children we see: a ReplicaSet may be gone before its pods are."""
-        for kind in (REPLICA_SET.kind, POD.kind):
-            self._uids |= {_uid(o) for o in observed.of(kind) if self._ours(o)}
+        """Remember whose children we see: an owner may be gone before its pods are."""
+        for kind in CHAIN:
+            self._uids |= {_uid(o) for o in observed.of(kind.kind) if self._ours(o)}
 
     def left(self, observed: Observed) -> list[str]:
         """What is still there."""

@@ -120,6 +120,11 @@ def test_every_adapter_has_to_answer_too() -> None:
     assert early.reason == "not_asked", "an answer from before the label may be another pod's"
 
 
+def test_an_adapter_that_was_taken_out_and_is_still_labelled() -> None:
+    both = pod(adapters={"law": LAW, "med": LAW2})
+    assert judge(with_law(), both, replies=(reply(), reply("m_law"))).reason == "adapter_still_loaded"
+
+
 @pytest.mark.parametrize(
     ("first", "second", "reason"),
     [
@@ -296,7 +301,7 @@ def test_each_field_may_be_missing(name: str, t: float) -> None:
             assess(expected, replace(observed, objects=(*observed.objects[:i], changed, *observed.objects[i + 1 :])), now)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(SAMPLES), st.integers(0, 10**6), json_values.filter(lambda v: v is not None), st.booleans())
 def test_each_field_may_be_of_any_kind(sample: tuple[str, float], pick: int, value: Any, absent: bool) -> None:
     expected, observed, now = _snapshot(*sample)

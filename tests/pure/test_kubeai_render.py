@@ -27,7 +27,13 @@ SPECS = {
         "engine": "VLLM",
         "features": ["TextGeneration", "TextEmbedding"],
         "adapters": [
-            {"name": "tuned-3f9a2c1d", "url": "s3://models/adapters/3f9a2c1d", "rank": 16, "base_model": "acme/base-7b", "size": 9},
+            {
+                "name": "tuned-3f9a2c1d",
+                "url": "s3://models/adapters/3f9a2c1d",
+                "rank": 16,
+                "base_model": "acme/base-7b",
+                "size": 9,
+            },
             {"name": "law", "url": "hf://acme/lora-law-v1"},
         ],
         "profile": "gpu",
@@ -67,7 +73,7 @@ def test_golden_manifest(name: str, stopped: bool) -> None:
     assert text == file.read_text()
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(kubeai_specs())
 def test_what_kubeai_insists_on_and_what_is_not_ours(spec: KubeAIText) -> None:
     for stopped in (False, True):
@@ -79,7 +85,7 @@ def test_what_kubeai_insists_on_and_what_is_not_ours(spec: KubeAIText) -> None:
         assert body["resourceProfile"] == f"{spec.profile}:{spec.processors}"
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(kubeai_specs())
 def test_rendering_is_deterministic_and_agrees_with_itself(spec: KubeAIText) -> None:
     first = rendered(spec)

@@ -68,7 +68,7 @@ def _arguments(container: Mapping[str, Any], spec: Mapping[str, Any], before: Ma
 
 
 def _environment(container: Mapping[str, Any], spec: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
-    has = {e.get("name"): e.get("value", "") for e in items(container, "env") if "valueFrom" not in e}
+    has = {text(e, "name"): text(e, "value") for e in items(container, "env") if "valueFrom" not in e}
     wants, had = mapping(spec, "env"), mapping(before, "env")
     for key in sorted(wants):
         if has.get(key) != wants[key]:
@@ -116,10 +116,10 @@ def _placement(pod: Object, container: Mapping[str, Any], spec: Mapping[str, Any
 
 
 def _mounts(container: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[str]:
-    has = {m.get("mountPath") for m in items(container, "volumeMounts") if m.get("name") == "model-files"}
-    wants = {f.get("path") for f in items(spec, "files")}
+    has = {text(m, "mountPath") for m in items(container, "volumeMounts") if m.get("name") == "model-files"}
+    wants = {text(f, "path") for f in items(spec, "files")}
     if has != wants:
-        yield f"files {sorted(map(str, has))} instead of {sorted(map(str, wants))}"
+        yield f"files {sorted(has)} instead of {sorted(wants)}"
 
 
 def _texts(value: Any, key: str) -> list[str]:

@@ -1,14 +1,14 @@
 """The local way of serving, as pure functions: spec → plan, snapshot → verdict, spec → endpoint.
 
-One model server process a replica (llama.cpp) stands behind a gateway on 127.0.0.1. The platform resolves the spec's URLs to files
-first; from then on a run is described by its :class:`Plan`.
+One model server process a replica (llama.cpp, or transformers for an encoder's task) stands behind a gateway on 127.0.0.1. The
+platform resolves the spec's URLs to files first; from then on a run is described by its :class:`Plan`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,6 +25,11 @@ SLOT_CONTEXT = 2048
 TEXT_TASKS = ("text_generation", "text_embedding")
 """HuggingFace tasks that llama.cpp can serve."""
 
+EncoderTask = Literal["sequence_classification", "token_classification", "fill_mask", "text_embedding"]
+ENCODER_TASKS: tuple[EncoderTask, ...] = get_args(EncoderTask)
+"""HuggingFace tasks that transformers serves, from a model's folder."""
+_RAW_LOGITS, _OFFSETS = "--return_raw_logits", "--return_offsets_mapping"
+
 _HONOURED = {
     "kubeai-text": {"url", "model_name", "engine", "features", "adapters", "scaling"},
     "huggingfaceserve": {
@@ -32,6 +37,11 @@ _HONOURED = {
         "runtime", "startup_seconds", "strategy", "disable_log_requests", "deployment_mode",
     },
 }  # fmt: skip
+_HONOURED_BY_ENCODERS = _HONOURED["huggingfaceserve"] | {
+    "backend", "dtype", "disable_lower_case", "disable_special_tokens", "return_token_type_ids", "return_probabilities",
+    "trust_remote_code",
+}  # fmt: skip
+_DTYPES = {"float": "float32", "half": "float16"}
 _HONOURED_SCALING = {"replicas", "min_replicas", "max_replicas", "scale_down_delay_seconds"}
 
 
@@ -50,11 +60,30 @@ class LocalAdapter(LocalFile):
     name: str
 
 
+class EncoderSpec(_Value):
+    """What an encoder does with a text: huggingfaceserver's flags of the same names."""
+
+    task: EncoderTask
+    max_length: int | None = None
+    """Tokens after which a text is cut; None: the model's own limit."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Number format; ``auto`` is the one that the model's config names, else float32."""
+    lower_case: bool = True
+    special_tokens: bool = True
+    token_type_ids: bool | None = None
+    scores: Literal["none", "probabilities", "raw_logits"] = "none"
+    """What an answer holds of each class; ``none``: the best class alone."""
+    offsets: bool = False
+    """Each token's place in the text, for token classification."""
+    trust_remote_code: bool = False
+
+
 class ServerSpec(_Value):
     """What one model server process is started with. Two runs of equal ServerSpecs answer alike: that is what decides on a restart."""
 
-    engine: Literal["llama.cpp"] = "llama.cpp"
     model: LocalFile
+    encoder: EncoderSpec | None = None
+    """How transformers serves ``model``, a folder; None: it is a GGUF for llama.cpp."""
     adapters: tuple[LocalAdapter, ...] = ()
     embedding: bool = False
     slots: int = 4
@@ -123,7 +152,42 @@ class Snapshot(_Value):
     port: int = 0
 
 
-def plan(spec: ServeSpec, name: str, *, model: LocalFile, adapters: tuple[LocalAdapter, ...] = (), threads: int = 0) -> Plan:
+def encoder_of(spec: HuggingFaceServe, task: EncoderTask) -> EncoderSpec:
+    """How transformers serves ``spec``."""
+    raw = _RAW_LOGITS in spec.args
+    dtype = (spec.dtype or "AUTO").lower()
+    return EncoderSpec(
+        task=task,
+        max_length=spec.max_length,
+        dtype=_DTYPES.get(dtype, dtype),  # type: ignore[arg-type]
+        lower_case=not spec.disable_lower_case,
+        special_tokens=not spec.disable_special_tokens,
+        token_type_ids=spec.return_token_type_ids,
+        scores="raw_logits" if raw else "probabilities" if spec.return_probabilities else "none",
+        offsets=_OFFSETS in spec.args,
+        trust_remote_code=spec.trust_remote_code,
+    )
+
+
+def encoder_findings(spec: HuggingFaceServe, task: EncoderTask) -> list[str]:
+    """Settings that huggingfaceserver refuses together, or for this task."""
+    findings = []
+    if spec.return_probabilities and _RAW_LOGITS in spec.args:
+        findings.append(f"return_probabilities and {_RAW_LOGITS} exclude each other; leave one out")
+    if _OFFSETS in spec.args and task != "token_classification":
+        findings.append(f"args: {_OFFSETS} needs huggingface_task: token_classification (this is {task})")
+    return findings
+
+
+def plan(
+    spec: ServeSpec,
+    name: str,
+    *,
+    model: LocalFile,
+    encoder: EncoderSpec | None = None,
+    adapters: tuple[LocalAdapter, ...] = (),
+    threads: int = 0,
+) -> Plan:
     """How ``spec`` is served here, given its files."""
     if isinstance(spec, KubeAIText):
         scaling = spec.scaling
@@ -143,23 +207,31 @@ def plan(spec: ServeSpec, name: str, *, model: LocalFile, adapters: tuple[LocalA
         )
     assert isinstance(spec, HuggingFaceServe)
     replicas = max(spec.min_replicas or 0, spec.replicas)
+    embedding = spec.huggingface_task == "text_embedding"
+    if encoder is not None:
+        features: tuple[str, ...] = ("TextEmbedding",) if embedding else ()
+        server = ServerSpec(model=model, encoder=encoder)
+    else:
+        features = ("TextEmbedding",) if embedding else ("TextGeneration",)
+        server = ServerSpec(model=model, embedding=embedding, slot_context=spec.max_length or SLOT_CONTEXT)
     return Plan(
         protocol="huggingface",
         served_name=spec.model_name,
-        features=("TextEmbedding",) if spec.huggingface_task == "text_embedding" else ("TextGeneration",),
-        server=ServerSpec(
-            model=model, embedding=spec.huggingface_task == "text_embedding", slot_context=spec.max_length or SLOT_CONTEXT
-        ),
+        features=features,
+        server=server,
         replicas=replicas,
         min_replicas=replicas if spec.min_replicas is None else spec.min_replicas,
         threads=threads,
     )
 
 
-def not_honoured(spec: ServeSpec) -> list[str]:
+def not_honoured(spec: ServeSpec, encoder: EncoderSpec | None = None) -> list[str]:
     """Fields of ``spec`` that are set and have no meaning on this machine, for one line in the log."""
     given = spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    fields = sorted(set(given) - _HONOURED[spec.kind])
+    fields = sorted(set(given) - (_HONOURED[spec.kind] if encoder is None else _HONOURED_BY_ENCODERS))
+    if encoder is not None and isinstance(spec, HuggingFaceServe) and "args" in fields:
+        fields.remove("args")
+        fields += [f"args {a}" for a in spec.args if a not in (_RAW_LOGITS, _OFFSETS)]
     scaling = given.get("scaling")
     if isinstance(scaling, Mapping):
         fields += [f"scaling.{k}" for k in sorted(set(scaling) - _HONOURED_SCALING)]
@@ -170,18 +242,24 @@ def endpoint(plan: Plan, *, port: int, identity: Identity, model_url: str, engin
     """Where a run of ``plan`` answers, and by which names."""
     root = f"http://127.0.0.1:{port}"
     adapters = {adapter: served for served, adapter in plan.served_names.items() if adapter is not None}
-    return Endpoint(
-        identity=identity,
-        service=Service(url=root, urls=(root,)),
-        openai_service=OpenAIService(
+    encoder = plan.server.encoder
+    openai = None
+    if encoder is None or encoder.task == "text_embedding":
+        openai = OpenAIService(
             base_url=f"{root}/openai/v1",
             model=plan.served_name,
             model_url=model_url,
-            engine=engine,
+            engine="HUGGINGFACE" if encoder else engine,
             features=plan.features,
             adapters=tuple(AdapterName(name=a) for a in adapters),
             adapter_models=adapters,
-        ),
+        )
+    return Endpoint(
+        identity=identity,
+        service=Service(url=root, urls=(root,)),
+        openai_service=openai,
+        oip_url=root if encoder else None,
+        oip_model=plan.served_name if encoder else None,
         task=task,
     )
 

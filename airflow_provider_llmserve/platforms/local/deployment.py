@@ -56,13 +56,15 @@ class Deployment:
 
     def __init__(self, record: Record, *, dirs: StateDir, ask: Ask, proven: Callable[[Record], None]):
         self.record = record
+        self.generation = generation(record)
+        """Names what should answer: equal for versions whose servers are the same."""
         self.changed = Wakeup()
         self._dirs = dirs
         self._ask = ask
         self._on_proven = proven
         self._servers: list[ServerProcess] = []
         self._ending: set[ServerProcess] = set()
-        self._starting: dict[asyncio.Task[Any], ServerSpec] = {}
+        self._starting: dict[asyncio.Task[Any], str] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._proving: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -80,14 +82,10 @@ class Deployment:
 
     # what is asked for
 
-    @property
-    def generation(self) -> str:
-        """Names what answers: equal for versions whose servers are the same."""
-        return generation(self.record.uid, self.record.plan.server)
-
     def update(self, record: Record) -> None:
         """Take a new version over."""
         before, self.record = self.record, record
+        self.generation = generation(record)
         if before.plan != record.plan or before.stopped != record.stopped:
             self._asleep = record.plan.replicas == 0
             self._last_used = time.monotonic()
@@ -103,7 +101,7 @@ class Deployment:
         return 0 if self.record.stopped or self._asleep or self._closed else max(1, self.record.plan.replicas)
 
     def _current(self) -> list[ServerProcess]:
-        return [s for s in self._servers if s.spec == self.record.plan.server]
+        return [s for s in self._servers if s.generation == self.generation]
 
     # requests
 
@@ -160,8 +158,8 @@ class Deployment:
     def _servers_for(self, adapter: str | None) -> list[ServerProcess]:
         """Servers that may answer; while a new version comes up, those of the old version where they have the adapter."""
         fit = [s for s in self._servers if s.alive and (adapter is None or adapter in s.adapter_ids)]
-        current = [s for s in fit if s.spec == self.record.plan.server]
-        old = [s for s in fit if s.spec != self.record.plan.server]
+        current = [s for s in fit if s.generation == self.generation]
+        old = [s for s in fit if s.generation != self.generation]
         switched = len(self._current()) >= self._wanted
         return (current or old) if switched else (old or current)
 
@@ -193,8 +191,8 @@ class Deployment:
         self._fall_asleep()
         current = self._current()
         wanted = self._wanted
-        for task, spec in list(self._starting.items()):
-            if spec != plan.server or len(current) + len(self._starting) > wanted:
+        for task, started in list(self._starting.items()):
+            if started != self.generation or len(current) + len(self._starting) > wanted:
                 del self._starting[task]
                 task.cancel()
         missing = wanted - len(current) - len(self._starting)
@@ -204,10 +202,10 @@ class Deployment:
                 self._later(wait)
             else:
                 for _ in range(missing):
-                    self._starting[self._spawn(self._start(plan.server))] = plan.server
+                    self._starting[self._spawn(self._start(plan.server))] = self.generation
         if len(current) >= wanted:
             surplus = sorted(current, key=lambda s: s.in_flight)[: len(current) - wanted]
-            for server in [*(s for s in self._servers if s.spec != plan.server), *surplus]:
+            for server in [*(s for s in self._servers if s.generation != self.generation), *surplus]:
                 self._retire(server)
             if wanted:
                 self._prove()
@@ -232,6 +230,7 @@ class Deployment:
         name = self.record.name
         server = ServerProcess(
             spec,
+            generation=self.generation,
             name=name,
             socket=self._dirs.sockets / f"server-{number % 1_000_000}.sock",
             log=self._dirs.logs / f"{self.record.kind}.{name}.{number % 10}.log",
@@ -379,8 +378,9 @@ class Deployment:
         return task
 
 
-def generation(uid: str, server: ServerSpec) -> str:
-    return digest([uid, server.model_dump(mode="json")])[:16]
+def generation(record: Record) -> str:
+    """Names the servers of a record's plan."""
+    return digest([record.uid, record.plan.server.model_dump(mode="json")])[:16]
 
 
 def cores() -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp  # noqa: TID253 (this module is imported by the supervisor alone)
 from aiohttp import web  # noqa: TID253
 
-from airflow_provider_llmserve.platforms.local.deployment import Busy, Deployment, NotServing, generation
+from airflow_provider_llmserve.platforms.local.deployment import Busy, Deployment, NotServing
 from airflow_provider_llmserve.platforms.local.openai_wire import (
     Assembly,
     BadRequest,
@@ -187,7 +187,7 @@ class Exchange:
         """Ask ``server`` and pass its answer on."""
         adapter_id = None if self._adapter is None else server.adapter_ids[self._adapter]
         body = self._call.upstream(adapter_id, embeddings=self.embeddings)
-        headers = {GENERATION_HEADER: generation(self._run.record.uid, server.spec)}
+        headers = {GENERATION_HEADER: server.generation}
         async with server.session.post(f"http://server{self._path}", json=body) as upstream:
             if upstream.status != 200:
                 raise Refused(*upstream_error(upstream.status, await upstream.read()))
@@ -201,7 +201,7 @@ class Exchange:
                 choices=n if isinstance(n, int) else 1,
             )
             if self._call.stream:
-                return await self._stream(upstream, translator, headers)
+                return await self._stream(upstream, self._mending(server, translator), headers)
             return web.json_response(await self._assemble(upstream, translator), headers=headers)
 
     async def _assemble(self, upstream: aiohttp.ClientResponse, translator: Translator) -> dict[str, Any]:
@@ -220,25 +220,48 @@ class Exchange:
         return assembly.whole()
 
     async def _stream(
-        self, upstream: aiohttp.ClientResponse, translator: Translator, headers: Mapping[str, str]
+        self, upstream: aiohttp.ClientResponse, mend: Callable[[bytes], bytes], headers: Mapping[str, str]
     ) -> web.StreamResponse:
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache", **headers}
         )
-        buffer = bytearray()
         async for chunk in upstream.content.iter_any():
-            out = bytearray()
-            for payload in events(buffer, chunk):
-                out += self._translated(payload, translator)
+            out = mend(chunk)
             if out:
                 if not self.passed_on:
                     await response.prepare(self._request)
                     self.passed_on = True
-                await response.write(bytes(out))
+                await response.write(out)
         if not self.passed_on:
             raise aiohttp.ServerDisconnectedError("the stream broke off before its first event")
         await response.write_eof()
         return response
+
+    def _mending(self, server: ServerProcess, translator: Translator) -> Callable[[bytes], bytes]:
+        """What is done to each piece of a stream: everything, or for one plain chat the name alone, which costs a tenth."""
+        buffer = bytearray()
+
+        def each_event(chunk: bytes) -> bytes:
+            return b"".join(self._translated(payload, translator) for payload in events(buffer, chunk))
+
+        if not self._call.plain_stream or translator.completions:
+            return each_event
+        # Within a JSON string the quotes would be escaped, so these bytes are a key and its value.
+        theirs = b'"model":' + json.dumps(server.name).encode()
+        ours = b'"model":' + json.dumps(self._call.model).encode()
+
+        def the_name(chunk: bytes) -> bytes:
+            if b'"error"' in chunk or (buffer and b'"error"' in buffer):
+                return each_event(chunk)
+            buffer.extend(chunk)
+            end = buffer.rfind(b"\n\n") + 2
+            if end < 2:
+                return b""
+            whole = bytes(buffer[:end])
+            del buffer[:end]
+            return whole.replace(theirs, ours)
+
+        return the_name
 
     def _translated(self, payload: bytes, translator: Translator) -> bytes:
         if payload == b"[DONE]":

@@ -49,13 +49,19 @@ class Call:
         options = self.body.get("stream_options")
         return isinstance(options, Mapping) and options.get("include_usage") is True
 
+    @property
+    def plain_stream(self) -> bool:
+        """A stream of one choice, of which llama.cpp itself makes what OpenAI would."""
+        return self.stream and self.body.get("n") in (None, 1)
+
     def upstream(self, adapter_id: int | None, *, embeddings: bool) -> dict[str, Any]:
         """The body for llama.cpp: streamed whatever the client asked, so that a client who leaves frees its slot at once."""
         body = {k: v for k, v in self.body.items() if v is not None and k != "lora"}
         body["lora"] = [] if adapter_id is None else [{"id": adapter_id, "scale": 1.0}]
         if not embeddings:
+            if not self.plain_stream:
+                body["stream_options"] = {"include_usage": True}
             body["stream"] = True
-            body["stream_options"] = {"include_usage": True}
         return body
 
 

@@ -35,8 +35,9 @@ class ServerFailed(Exception):
 class ServerProcess:
     """A llama.cpp server on a Unix socket, and the requests it is working on."""
 
-    def __init__(self, spec: ServerSpec, *, name: str, socket: Path, log: Path, threads: int):
+    def __init__(self, spec: ServerSpec, *, generation: str, name: str, socket: Path, log: Path, threads: int):
         self.spec = spec
+        self.generation = generation
         self.name = name
         self.socket = socket
         self.log = log
@@ -89,8 +90,8 @@ class ServerProcess:
         except BaseException:
             await self.stop()
             raise
-        # The server closes a kept connection after 5 idle seconds.
-        connector = aiohttp.UnixConnector(str(self.socket), limit=0, keepalive_timeout=4)
+        # llama.cpp announces keep-alive and then closes after a streamed answer; a kept connection would be a race.
+        connector = aiohttp.UnixConnector(str(self.socket), limit=0, force_close=True)
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False
         )

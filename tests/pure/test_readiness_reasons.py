@@ -123,7 +123,7 @@ def test_every_word_stands_in_a_case() -> None:
     shown = {json.loads(line)["reason"] for line in logs}
     shown |= {w for path in CASES.glob("*.yaml") for w in words_in(yaml.safe_load(path.read_text()))}
     tests = "\n".join(p.read_text() for p in CASES.parent.parent.rglob("test_*.py") if p != Path(__file__))
-    missing = [w for w in REASONS if w not in shown and f'"{w}"' not in tests]
+    missing = [w for w in REASONS if w not in shown and f'"{w}"' not in tests and not ("_" in w and w in tests)]
     assert missing == []
 
 

@@ -77,6 +77,19 @@ def test_failed_though_it_heals_is_caught_by_state_and_by_class() -> None:
     assert not judge(load("deployment/oom-killed"), always(State.FAILED, "out_of_memory")).false_failed  # type: ignore[arg-type]
 
 
+def test_failed_before_it_heals_is_caught() -> None:
+    history = load("deployment/missing-secret")
+    right = oracle(history)
+
+    def hasty(expected: Expected, observed: Observed, now: datetime) -> Assessment:
+        said: Assessment = right(expected, observed, now)  # type: ignore[operator]
+        return said if said.state is State.READY else verdict(State.FAILED, "secret_missing", "")
+
+    found = judge(history, hasty)
+    assert found.false_failed
+    assert not found.false_ready
+
+
 def test_zero_is_neither_ready_nor_failed() -> None:
     history = load("kserve/min-replicas-zero-none")
     assert judge(history, always(State.READY, "proven")).false_ready  # type: ignore[arg-type]

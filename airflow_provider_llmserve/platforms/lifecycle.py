@@ -77,7 +77,8 @@ async def wait_until_proven(platform: Platform, run: ServingRun, *, timeout: flo
             if last is None or (verdict.state, verdict.reason, verdict.summary) != (last.state, last.reason, last.summary):
                 log.info("%s %s: %s", run.kind, run.name, verdict.text())
             last = verdict
-            if verdict.state is State.READY or (verdict.state is State.SCALED_TO_ZERO and accept_zero and verdict.settled):
+            at_zero = verdict.state is State.SCALED_TO_ZERO and verdict.reason_class in (ReasonClass.STOPPED, ReasonClass.DONE)
+            if verdict.state is State.READY or (at_zero and accept_zero):
                 return verdict
             if verdict.state is State.SUPERSEDED:
                 raise Superseded(f"{run.kind} {run.name}: {verdict.text()}")

@@ -64,8 +64,8 @@ def cause_words() -> Mapping[str, tuple[str, ...]]:
 
 
 def allowed_words(cause: str) -> tuple[str, ...]:
-    """Our reasons for a recorded cause: the table's, else the word itself."""
-    return cause_words().get(cause, (cause,))
+    """Our reasons for a recorded cause: the table's, and the word itself."""
+    return (*cause_words().get(cause, ()), cause)
 
 
 def assess_of(kind: str) -> Assess:

@@ -29,7 +29,7 @@ PLACES = {
     "H": "http",
 }
 SYSTEM = {"hfs": "huggingfaceserver", "storage": "storage-initializer", "loader": "kubeai-loader", "": ""}
-LOGS = [json.loads(x) for x in gzip.decompress((CASES / "huggingfaceserver-logs.jsonl.gz").read_bytes()).splitlines()]
+LOGS = [json.loads(x) for x in gzip.decompress((CASES / "huggingfaceserver-logs.ndjson.gz").read_bytes()).splitlines()]
 TEXTS: list[dict[str, Any]] = yaml.safe_load((CASES / "texts.yaml").read_text())
 
 

@@ -119,7 +119,7 @@ def words_in(value: Any) -> Iterator[str]:
 
 def test_every_word_stands_in_a_case() -> None:
     """In a row of ``cases/``, or in the code of another test file by name."""
-    logs = gzip.decompress((CASES / "huggingfaceserver-logs.jsonl.gz").read_bytes()).splitlines()
+    logs = gzip.decompress((CASES / "huggingfaceserver-logs.ndjson.gz").read_bytes()).splitlines()
     shown = {json.loads(line)["reason"] for line in logs}
     shown |= {w for path in CASES.glob("*.yaml") for w in words_in(yaml.safe_load(path.read_text()))}
     tests = "\n".join(p.read_text() for p in CASES.parent.parent.rglob("test_*.py") if p != Path(__file__))

@@ -43,6 +43,7 @@ from airflow_provider_llmserve.runtimes.huggingface_profile import overlaid
 from airflow_provider_llmserve.runtimes.ownership import MANAGED_BY
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, ServeSpec
+from airflow_provider_llmserve.specs.values import MAX_INT32
 
 __all__ = [
     "NAME",
@@ -66,11 +67,11 @@ RECORD: Literal["primary", "companion"] = "primary"
 
 PERMISSIONS: tuple[Permission, ...] = (
     Permission("apps", "deployments", ("get", "list", "watch", "create", "patch", "delete")),
-    Permission("apps", "replicasets", ("get", "list", "watch")),
+    Permission("apps", "replicasets", ("list", "watch")),
     Permission("", "services", ("get", "list", "watch", "create", "patch", "delete")),
     Permission("", "persistentvolumeclaims", ("get", "list", "watch", "create", "patch", "delete"), optional=True),
-    Permission("", "pods", ("get", "list", "watch")),
-    Permission("", "events", ("get", "list", "watch"), optional=True),
+    Permission("", "pods", ("list", "watch")),
+    Permission("", "events", ("list", "watch"), optional=True),
     Permission("", "pods/log", ("get",), optional=True),
     Permission("", "secrets", ("get",), optional=True),
     Permission("", "serviceaccounts", ("get",), optional=True),
@@ -106,7 +107,7 @@ def render(spec: ServeSpec, *, name: str, namespace: str, stopped: bool, setting
         "replicas": 0 if stopped else spec.replicas,
         "selector": {"matchLabels": labels(name)},
         "strategy": pod_template.rollout_strategy(spec),
-        "progressDeadlineSeconds": spec.startup_seconds + 60,
+        "progressDeadlineSeconds": min(spec.startup_seconds + 60, MAX_INT32),
         "revisionHistoryLimit": 2,
         "template": {"metadata": {"labels": {**labels(name), **MANAGED_BY}}, "spec": _pod(spec, name, settings)},
     }

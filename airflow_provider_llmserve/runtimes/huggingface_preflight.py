@@ -16,6 +16,7 @@ from airflow_provider_llmserve.runtimes.huggingface_cli import command_line
 from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
 from airflow_provider_llmserve.runtimes.huggingface_profile import overlaid
 from airflow_provider_llmserve.runtimes.ownership import CONNECTION, MANAGED_BY, companion_name
+from airflow_provider_llmserve.runtimes.pod_rules import pod_findings
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.huggingface_rules import huggingface_findings
@@ -56,6 +57,7 @@ def common_findings(
     """Findings of both runtimes. ``image`` is None where the cluster chooses it."""
     yield from huggingface_findings(spec, name=name)
     yield from command_line(spec, version).findings
+    yield from pod_findings(laid_over(spec, settings)[0])
     yield from _image(image, settings)
     yield from _volumes(spec)
     yield from _missing(spec, name, facts)

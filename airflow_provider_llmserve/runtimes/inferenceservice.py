@@ -75,13 +75,14 @@ RECORD: Literal["primary", "companion"] = "companion"
 """Any changed annotation or label of an InferenceService rolls the model out, so owner and spec live in a ConfigMap that it owns."""
 
 _READ = ("get", "list", "watch")
+_WATCH = ("list", "watch")
 PERMISSIONS: tuple[Permission, ...] = (
     Permission("serving.kserve.io", "inferenceservices", (*_READ, "create", "patch", "delete")),
-    Permission("apps", "deployments", _READ),
-    Permission("apps", "replicasets", _READ),
-    Permission("", "pods", _READ),
+    Permission("apps", "deployments", _WATCH),
+    Permission("apps", "replicasets", _WATCH),
+    Permission("", "pods", _WATCH),
     Permission("", "persistentvolumeclaims", (*_READ, "create", "patch", "delete"), optional=True),
-    Permission("", "events", _READ, optional=True),
+    Permission("", "events", _WATCH, optional=True),
     Permission("", "pods/log", ("get",), optional=True),
     Permission("", "secrets", ("get",), optional=True),
     Permission("", "serviceaccounts", ("get",), optional=True),

@@ -73,24 +73,32 @@ class Cluster:
     def remove_node(self, name: str) -> None:
         self.admin.delete(f"/api/v1/nodes/{name}")
 
-    def user(self, namespace: str, rules: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """The kubeconfig of a service account that may do in ``namespace`` what the RBAC ``rules`` say, and nothing else."""
+    def user(
+        self, namespace: str, rules: Sequence[dict[str, Any]], *, everywhere: Sequence[dict[str, Any]] = ()
+    ) -> dict[str, Any]:
+        """The kubeconfig of a service account that may do in ``namespace`` what the RBAC ``rules`` say, and nothing else.
+
+        ``everywhere`` are rules on cluster-scoped objects.
+        """
         name = f"u-{uuid.uuid4().hex[:8]}"
         accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
         self.admin.create(accounts, {"metadata": {"name": name}})
-        self.admin.create(f"{rbac}/roles", {"metadata": {"name": name}, "rules": list(rules)})
-        self.admin.create(
-            f"{rbac}/rolebindings",
-            {
-                "metadata": {"name": name},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
-                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
-            },
-        )
+        for kind, path, granted in (("Role", rbac, rules), ("ClusterRole", rbac.partition("/namespaces")[0], everywhere)):
+            if granted:
+                self._grant(kind, path, name, namespace, granted)
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
         token = self.admin.create(f"{accounts}/{name}/token", request)["status"]["token"]
         return self.plane.kubeconfig(token, namespace)
+
+    def _grant(self, kind: str, path: str, name: str, namespace: str, rules: Sequence[dict[str, Any]]) -> None:
+        self.admin.create(f"{path}/{kind.lower()}s", {"metadata": {"name": name}, "rules": list(rules)})
+        binding = {
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+        }
+        self.admin.create(f"{path}/{kind.lower()}bindings", binding)
 
     def route(self, target: str, port: int) -> None:
         """Lead what the API server dials at ``target`` (``host:port``, or ``*:port``) to a server on loopback."""

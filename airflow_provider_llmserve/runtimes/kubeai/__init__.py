@@ -47,18 +47,19 @@ RECORD: Literal["primary", "companion"] = "primary"
 """Annotations and labels of a Model never roll its pods out."""
 
 _READ = ("get", "list", "watch")
+_WATCH = ("list", "watch")
 PERMISSIONS: tuple[Permission, ...] = (
     Permission("kubeai.org", "models", (*_READ, "create", "patch", "delete")),
-    Permission("", "pods", _READ),
-    Permission("", "events", _READ, optional=True),
+    Permission("", "pods", _WATCH),
+    Permission("", "events", _WATCH, optional=True),
     Permission("", "pods/log", ("get",), optional=True),
     Permission("", "pods/proxy", ("get",), optional=True),
     Permission("", "services/proxy", ("get", "create"), optional=True),
     Permission("", "configmaps", _READ, optional=True),
     Permission("", "secrets", ("get",), optional=True),
     Permission("", "persistentvolumeclaims", _READ, optional=True),
-    Permission("", "resourcequotas", _READ, optional=True),
-    Permission("batch", "jobs", _READ, optional=True),
+    Permission("", "resourcequotas", _WATCH, optional=True),
+    Permission("batch", "jobs", _WATCH, optional=True),
     Permission("coordination.k8s.io", "leases", _READ, optional=True),
     Permission("apiextensions.k8s.io", "customresourcedefinitions", ("get",), optional=True),
 )

@@ -89,6 +89,11 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def probe_text(task: str) -> str:
+    """A text that any model of ``task`` can answer."""
+    return _TEXTS.get(task, _PROBE_TEXT)
+
+
 def _request(endpoint: Endpoint, model: str) -> tuple[str, str, dict[str, Any] | None]:
     task = endpoint.task
     if task in GENERATION_TASKS:
@@ -97,7 +102,7 @@ def _request(endpoint: Endpoint, model: str) -> tuple[str, str, dict[str, Any] |
         return "POST", "/openai/v1/embeddings", {"model": model, "input": _PROBE_TEXT}
     if task is None:
         return "GET", f"/v2/models/{model}/ready", None
-    texts = [_TEXTS.get(task, _PROBE_TEXT)]
+    texts = [probe_text(task)]
     tensor = {"name": "input-0", "shape": [len(texts)], "datatype": "BYTES", "data": texts}
     return "POST", f"/v2/models/{model}/infer", {"inputs": [tensor]}
 

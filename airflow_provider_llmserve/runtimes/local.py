@@ -159,7 +159,7 @@ def encoder_of(spec: HuggingFaceServe, task: EncoderTask) -> EncoderSpec:
     return EncoderSpec(
         task=task,
         max_length=spec.max_length,
-        dtype=_DTYPES.get(dtype, dtype),  # type: ignore[arg-type]
+        dtype=_DTYPES.get(dtype, dtype),
         lower_case=not spec.disable_lower_case,
         special_tokens=not spec.disable_special_tokens,
         token_type_ids=spec.return_token_type_ids,

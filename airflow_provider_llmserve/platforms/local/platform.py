@@ -1,4 +1,4 @@
-"""The local platform: this machine serves, with llama.cpp behind a gateway on 127.0.0.1, and no cluster.
+"""The local platform: this machine serves, with llama.cpp (or transformers) behind a gateway on 127.0.0.1, and no cluster.
 
 A supervisor process holds servers and gateway; it is started with the first run, outlives the task, and ends with the last run.
 This class resolves and checks what a run needs, and talks to the supervisor over its Unix socket.
@@ -75,7 +75,7 @@ class LocalPlatform:
         self._prepared.clear()  # the next deployment looks at the files anew
         if prepared.plan is None:
             raise BadInput(f"{want.spec.kind} {want.name}", prepared.findings)
-        ignored = runtime.not_honoured(want.spec)
+        ignored = runtime.not_honoured(want.spec, prepared.plan.server.encoder)
         if ignored:
             log.warning("%s %s: without effect on the local platform: %s", want.spec.kind, want.name, ", ".join(ignored))
         answer = await self._client.call(

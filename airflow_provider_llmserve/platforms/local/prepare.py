@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,16 +15,29 @@ from airflow_provider_llmserve.adapters.checks import check
 from airflow_provider_llmserve.adapters.peft import CONFIG, WEIGHTS, base_of, folder_findings, parse_config
 from airflow_provider_llmserve.errors import BadInput, MissingExtra
 from airflow_provider_llmserve.owner import digest
+from airflow_provider_llmserve.platforms.local.encoders.folder import findings as folder_contents
+from airflow_provider_llmserve.platforms.local.encoders.folder import local_folder, model_folder, names_gguf
 from airflow_provider_llmserve.platforms.local.gguf_file import Header, NotWhole, read_header
 from airflow_provider_llmserve.platforms.local.lora import convert, misfits, read_tensors
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.sources import Unfit, adapter_files, local_file, model_file, resolve
-from airflow_provider_llmserve.runtimes.local import TEXT_TASKS, LocalAdapter, Plan, plan
+from airflow_provider_llmserve.runtimes.local import (
+    ENCODER_TASKS,
+    TEXT_TASKS,
+    EncoderTask,
+    LocalAdapter,
+    Plan,
+    encoder_findings,
+    encoder_of,
+    plan,
+)
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import Adapter, HuggingFaceServe, KubeAIText, ServeSpec
 
 REQUIRED = ("xllamacpp", "aiohttp", "gguf", "numpy")
 """Modules of the ``local`` extra."""
+REQUIRED_BY_ENCODERS = ("torch", "transformers", "aiohttp")
+"""Modules of the ``local-hf`` extra."""
 
 
 @dataclass
@@ -36,9 +50,9 @@ class Prepared:
 
 def prepare(spec: ServeSpec, name: str, settings: Settings, dirs: StateDir) -> Prepared:
     """Fetch, check and convert whatever ``spec`` names. Blocks. Raises :class:`MissingExtra`."""
-    missing = [m for m in REQUIRED if importlib.util.find_spec(m) is None]
-    if missing:
-        raise MissingExtra(f"the local platform ({', '.join(missing)} not installed)", "local")
+    if isinstance(spec, HuggingFaceServe) and (task := _encoder_task(spec, settings)):
+        return _prepare_encoder(spec, task, name, settings, dirs)
+    _require(REQUIRED, "the local platform", "local")
     result = Prepared(findings=_not_here(spec))
     if result.findings:
         return result
@@ -63,13 +77,39 @@ def prepare(spec: ServeSpec, name: str, settings: Settings, dirs: StateDir) -> P
     return result
 
 
+def _require(modules: Sequence[str], what: str, extra: str) -> None:
+    missing = [m for m in modules if importlib.util.find_spec(m) is None]
+    if missing:
+        raise MissingExtra(f"{what} ({', '.join(missing)} not installed)", extra)
+
+
+def _encoder_task(spec: HuggingFaceServe, settings: Settings) -> EncoderTask | None:
+    """The task that transformers serves; None where llama.cpp does: text, and embeddings where the model is a GGUF."""
+    task = next((t for t in ENCODER_TASKS if t == spec.huggingface_task), None)
+    return None if task == "text_embedding" and names_gguf(resolve(spec.path, settings.models)) else task
+
+
+def _prepare_encoder(spec: HuggingFaceServe, task: EncoderTask, name: str, settings: Settings, dirs: StateDir) -> Prepared:
+    _require(REQUIRED_BY_ENCODERS, f"huggingface_task {task} on the local platform", "local-hf")
+    encoder = encoder_of(spec, task)
+    result = Prepared(findings=encoder_findings(spec, task))
+    dirs.make()
+    try:
+        source = resolve(spec.path, settings.models)
+        folder = model_folder(source, cache=dirs.cache, trust_remote_code=spec.trust_remote_code)
+        result.findings += folder_contents(folder, encoder)
+    except Unfit as e:
+        result.findings.append(str(e))
+    if not result.findings:
+        result.plan = plan(spec, name, model=local_folder(folder), encoder=encoder, threads=settings.threads)
+    return result
+
+
 def _not_here(spec: ServeSpec) -> list[str]:
     """What the local platform cannot serve at all."""
     if isinstance(spec, HuggingFaceServe) and (spec.huggingface_task or "text_generation") not in TEXT_TASKS:
-        served = " and ".join(TEXT_TASKS)
-        return [
-            f"huggingface_task {spec.huggingface_task} is not served locally yet (llama.cpp serves {served}); use the kubernetes platform"
-        ]
+        served = ", ".join(dict.fromkeys((*TEXT_TASKS, *ENCODER_TASKS)))
+        return [f"huggingface_task {spec.huggingface_task} is not served locally ({served} are); use the kubernetes platform"]
     if isinstance(spec, KubeAIText) and "Reranking" in spec.features:
         return ["feature Reranking is not served locally; use the kubernetes platform, or leave it out"]
     return []

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_llmserve.oip import infer_request
 from airflow_provider_llmserve.platforms.local.process import ServerFailed, ServerProcess
+from airflow_provider_llmserve.runtimes.huggingface_endpoint import probe_text
+from airflow_provider_llmserve.runtimes.local import ServerSpec
 
 if TYPE_CHECKING:
     import aiohttp
@@ -16,12 +19,14 @@ GENERATION_HEADER = "X-LLMServe-Generation"
 _PROMPT = "The capital of France is"
 
 
-def question(model: str, *, embedding: bool) -> tuple[str, dict[str, Any]]:
-    """Path (below ``/v1``) and body of the cheapest request that ``model`` has to answer."""
-    if embedding:
-        return "/embeddings", {"model": model, "input": _PROMPT}
+def question(model: str, server: ServerSpec) -> tuple[str, dict[str, Any]]:
+    """Path and body of the cheapest request that ``model`` has to answer."""
+    if server.encoder is not None:
+        return f"/v2/models/{model}/infer", infer_request([probe_text(server.encoder.task)])
+    if server.embedding:
+        return "/v1/embeddings", {"model": model, "input": _PROMPT}
     body = {"model": model, "prompt": _PROMPT, "max_tokens": 1, "temperature": 0, "logprobs": 5, "cache_prompt": False}
-    return "/completions", body
+    return "/v1/completions", body
 
 
 async def smoke(server: ServerProcess) -> frozenset[str]:
@@ -29,7 +34,10 @@ async def smoke(server: ServerProcess) -> frozenset[str]:
 
     Raises :class:`ServerFailed` where one does not answer.
     """
-    path, body = question(server.name, embedding=server.spec.embedding)
+    path, body = question(server.name, server.spec)
+    if server.spec.encoder is not None:
+        await _ask(server, path, body, "the model")
+        return frozenset()
     base = await _ask(server, path, {**body, "lora": []}, "the base")
     inert = set()
     for adapter, number in server.adapter_ids.items():
@@ -39,13 +47,14 @@ async def smoke(server: ServerProcess) -> frozenset[str]:
     return frozenset(inert)
 
 
-async def ask_gateway(session: aiohttp.ClientSession, base_url: str, model: str, *, embedding: bool) -> tuple[int, str, str]:
+async def ask_gateway(session: aiohttp.ClientSession, root: str, model: str, server: ServerSpec) -> tuple[int, str, str]:
     """Ask by a served name through the gateway: status, generation that answered, text. Status 0 where no answer came."""
     import aiohttp
 
-    path, body = question(model, embedding=embedding)
+    path, body = question(model, server)
+    prefix = "" if server.encoder is not None else "/openai"
     try:
-        async with session.post(base_url + path, json=body, timeout=aiohttp.ClientTimeout(total=30)) as response:
+        async with session.post(root + prefix + path, json=body, timeout=aiohttp.ClientTimeout(total=30)) as response:
             return response.status, response.headers.get(GENERATION_HEADER, ""), (await response.text())[:2000]
     except (aiohttp.ClientError, asyncio.TimeoutError) as e:
         return 0, "", f"{type(e).__name__}: {e}"
@@ -55,9 +64,7 @@ async def _ask(server: ServerProcess, path: str, body: dict[str, Any], what: str
     import aiohttp
 
     try:
-        async with server.session.post(
-            f"http://server/v1{path}", json=body, timeout=aiohttp.ClientTimeout(total=120)
-        ) as response:
+        async with server.session.post(f"http://server{path}", json=body, timeout=aiohttp.ClientTimeout(total=120)) as response:
             if response.status == 200:
                 answer: dict[str, Any] = await response.json()
                 return answer

@@ -12,7 +12,8 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_provider_llmserve.platforms.local.server import Launch
+from airflow_provider_llmserve.platforms.local import server as llama
+from airflow_provider_llmserve.platforms.local.encoders import server as encoder
 from airflow_provider_llmserve.runtimes.local import ServerSpec
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class ServerFailed(Exception):
 
 
 class ServerProcess:
-    """A llama.cpp server on a Unix socket, and the requests it is working on."""
+    """A model server (llama.cpp, or transformers for an encoder) on a Unix socket, and the requests it is working on."""
 
     def __init__(self, spec: ServerSpec, *, generation: str, name: str, socket: Path, log: Path, threads: int):
         self.spec = spec
@@ -72,18 +73,19 @@ class ServerProcess:
         import aiohttp
 
         self.socket.unlink(missing_ok=True)  # llama.cpp leaves it behind and refuses to start over it
+        module, line = self._launch()
         with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "airflow_provider_llmserve.platforms.local.server",
+                module,
                 self.name,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )
         try:
-            await asyncio.wait_for(self._listening(self._process), START_TIMEOUT)
+            await asyncio.wait_for(self._listening(self._process, line), START_TIMEOUT)
         except asyncio.TimeoutError:
             await self.stop()
             raise ServerFailed(f"not loaded after {START_TIMEOUT:.0f} s", final=False) from None
@@ -96,25 +98,34 @@ class ServerProcess:
             connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False
         )
 
-    async def _listening(self, process: asyncio.subprocess.Process) -> None:
-        launch = Launch(
-            model=self.spec.model.path,
-            adapters=[a.path for a in self.spec.adapters],
+    def _launch(self) -> tuple[str, bytes]:
+        """The module that is run, and what it is told on its standard input."""
+        spec = self.spec
+        if spec.encoder is not None:
+            asked = spec.encoder.model_dump(mode="json")
+            told = encoder.Launch(model=spec.model.path, socket=str(self.socket), threads=self.threads, encoder=asked)
+            return encoder.__name__, told.to_line()
+        launch = llama.Launch(
+            model=spec.model.path,
+            adapters=[a.path for a in spec.adapters],
             socket=str(self.socket),
             alias=self.name,
-            embedding=self.spec.embedding,
-            slots=self.spec.slots,
-            slot_context=self.spec.slot_context,
+            embedding=spec.embedding,
+            slots=spec.slots,
+            slot_context=spec.slot_context,
             threads=self.threads,
         )
+        return llama.__name__, launch.to_line()
+
+    async def _listening(self, process: asyncio.subprocess.Process, launch: bytes) -> None:
         assert process.stdin
         assert process.stdout
-        process.stdin.write(launch.to_line())
+        process.stdin.write(launch)
         while line := await process.stdout.readline():
             if line.startswith((b"unix://", b"http://")):
                 return
         code = await process.wait()
-        # Exit code 1 is llama.cpp's refusal of what it was given; a signal is the machine's doing.
+        # Exit code 1 is the server's refusal of what it was given; a signal is the machine's doing.
         raise ServerFailed(self.last_error() or f"ended with code {code} while loading", final=code == 1)
 
     async def wait(self) -> str:

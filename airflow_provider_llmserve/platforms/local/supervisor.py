@@ -14,6 +14,7 @@ import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from airflow_provider_llmserve.errors import Conflict, NotFound
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.local import control
 from airflow_provider_llmserve.platforms.local.deployment import Deployment
+from airflow_provider_llmserve.platforms.local.encoders.routes import with_encoders
 from airflow_provider_llmserve.platforms.local.gateway import gateway_app, standalone_app
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.probe import ask_gateway
@@ -180,7 +182,8 @@ class Supervisor:
         standalone = record.plan.protocol == "huggingface"
         try:
             if standalone:
-                port = await self._listen(record.key, standalone_app(lambda: self._of(record.key)), record.port)
+                runs = partial(self._of, record.key)
+                port = await self._listen(record.key, with_encoders(standalone_app(runs), runs), record.port)
             else:
                 port = await self._share(record)
             run.record = run.record.model_copy(update={"port": port})
@@ -228,8 +231,7 @@ class Supervisor:
 
     async def _ask(self, record: Record, name: str) -> tuple[int, str, str]:
         assert self._session is not None
-        base = f"http://127.0.0.1:{record.port}/openai/v1"
-        return await ask_gateway(self._session, base, name, embedding=record.plan.server.embedding)
+        return await ask_gateway(self._session, f"http://127.0.0.1:{record.port}", name, record.plan.server)
 
     def _proven(self, record: Record) -> None:
         run = self._runs.get(record.key)

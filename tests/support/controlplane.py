@@ -32,8 +32,7 @@ MISSING = (
     "no control plane: set KUBEBUILDER_ASSETS to a folder with "
     + ", ".join(BINARIES)
     + " (setup-envtest and kwok's release have "
-    "them), or LLMSERVE_TESTBED to the folder of control-plane-linux-amd64.tar.zst, or LLMSERVE_TEST_KUBECONFIG to a cluster's "
-    "kubeconfig"
+    "them), or LLMSERVE_TESTBED to the folder of control-plane-linux-amd64.tar.zst"
 )
 
 

@@ -117,10 +117,10 @@ async def load(endpoint: Endpoint) -> AsyncIterator[list[Any]]:
         while not stop.is_set():
             try:
                 if i % 2:
-                    stream = await client.chat.completions.create(model="smol", messages=QUESTION, max_tokens=4, stream=True)
+                    stream = await client.chat.completions.create(model="smol", messages=QUESTION, max_tokens=2, stream=True)
                     assert [c async for c in stream][-1].choices[0].finish_reason
                 else:
-                    await client.chat.completions.create(model="smol", messages=QUESTION, max_tokens=4)
+                    await client.chat.completions.create(model="smol", messages=QUESTION, max_tokens=2)
                 outcomes.append(True)
             except Exception as e:
                 outcomes.append(e)

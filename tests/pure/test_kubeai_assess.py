@@ -250,10 +250,39 @@ def test_superseded_stopped_and_gone() -> None:
     assert unseen.reason == "not_applied", "what was not listed is not absent"
 
 
+def test_a_cached_model_is_ready_when_the_manager_says_it_is_in_the_cache() -> None:
+    live = model(cacheProfile="shared", url="pvc://none")
+    cached = pod(container={"args": ["--model=/models/m-u", "--served-model-name=m"]})
+    assert judge(live, cached, replies=(reply(),)).state is State.PROGRESSING
+    live["status"]["cache"] = {"loaded": True}
+    assert judge(live, cached, replies=(reply(),)).state is State.READY
+
+
+@pytest.mark.parametrize(("live", "reason"), [("vllm:0", "not_applied"), ("theirs:1", "superseded")])
+def test_a_list_that_lags_behind_our_write_is_no_other_writer(live: str, reason: str) -> None:
+    asked = {k: v for k, v in model()["spec"].items() if k != "replicas"}
+    expected = Expected({"metadata": {"name": "m", "namespace": "ai"}, "spec": asked}, NOW, uid="u", before=model(image="vllm:0"))
+    assert assess(expected, Observed((model(image=live), pod(), lease()), KINDS), NOW).reason == reason
+
+
 def test_being_deleted_by_somebody() -> None:
     live = model()
     live["metadata"]["deletionTimestamp"] = stamp(NOW)
     assert judge(live, pod(), replies=(reply(),)).state is State.DELETING
+
+
+@pytest.mark.parametrize(
+    ("history", "t", "reason", "words"),
+    [
+        ("cache-loads-then-ready", 8.6, "cache_loading", ""),  # the loader has ended well, and its pod still counts as running
+        ("delete-after-cacheprofile-removed", 10.0, "finalizer_stuck", "was removed earlier"),
+        ("delete-eviction-job-stuck", 20.0, "finalizer_stuck", "evict-cache-ivory does not finish"),
+    ],
+)
+def test_moments_of_histories(history: str, t: float, reason: str, words: str) -> None:
+    said = assess(*_snapshot(history, t))
+    assert said.reason == reason
+    assert words in said.detail
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -8,7 +8,9 @@ No secret ever enters it.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -55,6 +57,8 @@ class Service(_Wire):
 
     url: str
     urls: tuple[str, ...] = ()
+    api_server: str | None = None
+    """The Kubernetes connection through whose API server this is reached; None: directly. See ``Settings.access``."""
 
 
 class Identity(_Wire):
@@ -76,7 +80,11 @@ class Identity(_Wire):
 
 
 class Endpoint(_Wire):
-    """A served model."""
+    """A served model.
+
+    Its clients (:meth:`openai`, :meth:`async_openai`, :meth:`oip`) reach it as ``service.api_server`` says. Through the API server
+    an answer comes whole, a streamed one too.
+    """
 
     identity: Identity
     service: Service
@@ -136,19 +144,28 @@ class Endpoint(_Wire):
         """A ready synchronous ``openai`` client. ``timeout`` is in seconds for one request."""
         import openai
 
+        if self.service.api_server is not None and "http_client" not in options:
+            from airflow_provider_llmserve.platforms.kubernetes.transport import http_client
+
+            options["http_client"] = http_client(self.service.api_server)
         return openai.OpenAI(**self._client_options(timeout, options))
 
     def async_openai(self, *, timeout: float = 60.0, **options: Any) -> openai_sdk.AsyncOpenAI:
         """A ready asynchronous ``openai`` client. ``timeout`` is in seconds for one request."""
         import openai
 
+        if self.service.api_server is not None and "http_client" not in options:
+            from airflow_provider_llmserve.platforms.kubernetes.transport import async_http_client
+
+            options["http_client"] = async_http_client(self.service.api_server)
         return openai.AsyncOpenAI(**self._client_options(timeout, options))
 
     def oip(self, **options: Any) -> OpenInferenceClient:
         """A ready client of the Open Inference Protocol: predictions of a classifier, a fill-mask or an embedding model.
 
         ``options`` are those of :class:`~airflow_provider_llmserve.platforms.inference.oip.OpenInferenceClient`
-        (``timeout``, ``retries``, ``concurrency``, ``batch_size``). Raises :class:`BadInput` where the model does not speak it.
+        (``timeout``, ``retries``, ``concurrency``, ``batch_size``, ``transport``). Raises :class:`BadInput` where the model does not
+        speak it.
         """
         # Like the openai package, the client is made here and lives elsewhere.
         from airflow_provider_llmserve.platforms.inference.oip import OpenInferenceClient
@@ -157,6 +174,10 @@ class Endpoint(_Wire):
             raise BadInput(self.identity.name, "does not speak the Open Inference Protocol; use endpoint.openai()")
         if self.task is None:
             raise BadInput(self.identity.name, "its task is not known here; name it in the spec (huggingface_task)")
+        if self.service.api_server is not None and "transport" not in options:
+            from airflow_provider_llmserve.platforms.kubernetes.transport import ApiServerTransport
+
+            options["transport"] = ApiServerTransport(self.service.api_server)
         return OpenInferenceClient(self.oip_url, self.oip_name, self.task, **options)
 
     def _client_options(self, timeout: float, options: dict[str, Any]) -> dict[str, Any]:
@@ -167,3 +188,17 @@ class Endpoint(_Wire):
         if self.openai_service is None:
             raise BadInput(self.identity.name, f"does not speak the OpenAI protocol (task {self.task}); use endpoint.oip()")
         return self.openai_service
+
+
+_IN_CLUSTER = re.compile(r"(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(\..*)?")
+
+
+def service_of(url: str) -> str:
+    """``namespace/name:port`` of the Service at an in-cluster URL, as the API server's proxy names it (``https:name:port`` where
+    it speaks TLS); empty for any other URL."""
+    parts = urlsplit(url)
+    match = _IN_CLUSTER.fullmatch(parts.hostname or "")
+    if match is None:
+        return ""
+    secure = parts.scheme == "https"
+    return f"{match['namespace']}/{'https:' if secure else ''}{match['name']}:{parts.port or (443 if secure else 80)}"

@@ -23,7 +23,7 @@ class Settings(BaseModel):
     gateway_url: str | None = None
     """Base URL of KubeAI's gateway as its callers reach it, default ``http://kubeai.<namespace>.svc/openai/v1``."""
     access: Literal["direct", "api-server"] = "direct"
-    """How this process reaches Services: directly, or through the API server's proxy (a client outside the cluster)."""
+    """How tasks reach Services: directly, or through the API server's proxy (workers outside the cluster). Endpoints carry it along."""
     kserve_version: str = "0.20"
     """KServe version of the cluster, for the InferenceService runtime."""
     storage_initializer_image: str = "kserve/storage-initializer:v0.20.0"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from airflow_provider_llmserve.endpoint import Endpoint, Identity, OpenAIService, Service
+from airflow_provider_llmserve.endpoint import Endpoint, Identity, OpenAIService, Service, service_of
 from airflow_provider_llmserve.readiness.observed import Object
 from airflow_provider_llmserve.readiness.state import Ask
 from airflow_provider_llmserve.runtimes.base import Call
@@ -56,13 +55,12 @@ def call(endpoint: Endpoint, ask: Ask) -> Call:
     """
     model = ask.name
     method, path, body = _request(endpoint, model)
-    address = urlsplit(endpoint.service.url)
     return Call(
         method="GET" if method == "GET" else "POST",
         url="" if ask.pod else endpoint.service.url + path,
         path=path,
         body=body,
-        service="" if ask.pod else _service_of(address.hostname or "", address.port),
+        service="" if ask.pod else service_of(endpoint.service.url),
         pod=f"{ask.pod}:{HTTP_PORT}" if ask.pod else "",
     )
 
@@ -118,11 +116,3 @@ def _features(task: str | None) -> Iterator[str]:
 def _serves_embeddings(version: Version | None) -> bool:
     """``/openai/v1/embeddings`` came with KServe 0.15."""
     return version is None or version >= (0, 15)
-
-
-def _service_of(host: str, port: int | None) -> str:
-    """``namespace/name:port`` of an in-cluster address, for the API server's proxy; empty for any other."""
-    parts = host.split(".")
-    if len(parts) < 3 or parts[2] != "svc":
-        return ""
-    return f"{parts[1]}/{parts[0]}:{port or 80}"

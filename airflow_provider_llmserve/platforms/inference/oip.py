@@ -45,6 +45,7 @@ class OpenInferenceClient:
     :param retries: how often, after a time-out, a lost connection, a 429 or a 5xx.
     :param concurrency: requests in flight at once.
     :param batch_size: texts in one request, where the task allows more than one. A server answers nothing else meanwhile.
+    :param transport: how requests are carried; None: directly.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class OpenInferenceClient:
         retries: int = 5,
         concurrency: int = 8,
         batch_size: int = 16,
+        transport: httpx.AsyncBaseTransport | None = None,
     ):
         import httpx
 
@@ -70,7 +72,7 @@ class OpenInferenceClient:
         self._retries = retries
         self._gate = asyncio.Semaphore(concurrency)
         self._path = f"/v2/models/{quote(model, safe='')}"
-        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=timeout)
+        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=timeout, transport=transport)
 
     async def __aenter__(self) -> OpenInferenceClient:
         return self

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_provider_llmserve.endpoint import Endpoint, Identity
+from airflow_provider_llmserve.endpoint import Endpoint, Identity, service_of
 from airflow_provider_llmserve.errors import LLMServeError, NotOurs
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import ServingRun
@@ -160,7 +160,11 @@ def endpoint(runtime: Runtime, settings: Settings, run: ServingRun, observed: Ob
         owner=run.owner or Owner(),
     )
     spec = ownership.resolved(run.spec, run.name)
-    return runtime.endpoint(spec, identity=identity, settings=settings, observed=observed)
+    made = runtime.endpoint(spec, identity=identity, settings=settings, observed=observed)
+    if settings.access == "direct" or not service_of(made.service.url):
+        return made
+    service = made.service.model_copy(update={"api_server": settings.kubernetes_conn_id})
+    return made.model_copy(update={"service": service})
 
 
 def crashed(observed: Observed) -> Iterator[_Place]:

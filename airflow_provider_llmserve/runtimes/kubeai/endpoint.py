@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_llmserve.endpoint import AdapterName, Endpoint, Identity, OpenAIService, Service
+from airflow_provider_llmserve.endpoint import AdapterName, Endpoint, Identity, OpenAIService, Service, service_of
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.readiness.state import Ask
 from airflow_provider_llmserve.runtimes.base import Call
@@ -16,8 +15,6 @@ from airflow_provider_llmserve.specs import KubeAIText, ServeSpec
 
 SERVER_PORT = 8000
 """Port of the container ``server`` of every engine."""
-
-_IN_CLUSTER = re.compile(r"(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(\..*)?")
 
 
 def endpoint(spec: ServeSpec, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
@@ -54,7 +51,7 @@ def call(endpoint: Endpoint, ask: Ask) -> Call:
         url=f"{service.base_url}{route}",
         path=f"{parts.path}{route}",
         body={"model": ask.name, **body},
-        service=_service_of(parts.hostname or "", parts.port),
+        service=service_of(service.base_url),
     )
 
 
@@ -69,8 +66,3 @@ def _smallest(features: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     if "TextEmbedding" in features:
         return "/embeddings", {"input": "ping"}
     return "/rerank", {"query": "ping", "documents": ["ping"]}
-
-
-def _service_of(host: str, port: int | None) -> str:
-    match = _IN_CLUSTER.fullmatch(host)
-    return f"{match['namespace']}/{match['name']}:{port or 80}" if match else ""

@@ -107,6 +107,8 @@ def render(spec: ServeSpec, *, name: str, namespace: str, stopped: bool, setting
     predictor = _predictor(spec, name, settings)
     predictor["annotations"] = {NONCE: digest(predictor)[:16], **_progress_deadline(spec)}
     predictor |= _scaling(spec)
+    if stopped and not _knows_stop(spec, settings):
+        predictor["minReplicas"] = 0
     if spec.deployment_mode == "Standard":
         predictor["deploymentStrategy"] = pod_template.rollout_strategy(spec)
     annotations = _annotations(spec, stopped, settings)
@@ -198,13 +200,19 @@ def _annotations(spec: HuggingFaceServe, stopped: bool, settings: Settings) -> d
     low, high = bounds(spec)
     if spec.deployment_mode == "Standard":
         # Without it an HPA is always made, which raises minReplicas 0 to 1; "none" came with 0.15.
-        fixed = low == high and (version is None or version >= (0, 15))
-        annotations[AUTOSCALER] = "none" if fixed else "hpa"
+        fixed = low == high or (stopped and not _knows_stop(spec, settings))
+        annotations[AUTOSCALER] = "none" if fixed and (version is None or version >= (0, 15)) else "hpa"
     if stopped:
         annotations[STOP] = "true"
     if spec.storage_secret:
         annotations[STORAGE_SECRET] = spec.storage_secret
     return annotations
+
+
+def _knows_stop(spec: HuggingFaceServe, settings: Settings) -> bool:
+    """Whether KServe obeys its stop annotation; in standard mode from 0.16 on. Before, no autoscaler and no replicas do the same."""
+    version = image_version(f":{settings.kserve_version}")
+    return version is None or version >= ((0, 16) if spec.deployment_mode == "Standard" else (0, 15))
 
 
 def _scaling(spec: HuggingFaceServe) -> dict[str, Any]:

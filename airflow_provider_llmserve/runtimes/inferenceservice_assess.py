@@ -284,9 +284,29 @@ def _settle(view: _View, deployment: Object) -> Assessment:
         unready = condition(view.live, "Ready")
         said = f"the pods answer, but KServe does not call it Ready: {text(unready, 'reason') or 'no condition'}"
         return verdict(State.PROGRESSING, "controller_behind", said, detail=text(unready, "message"), ask=found.ask)
+    shifted = _traffic(view)
+    if shifted:
+        return verdict(State.PROGRESSING, "old_version_serves", shifted, ask=found.ask)
     if view.mode == STANDARD and low == 0 and scaled and "minReplicas" in view.predictor:
         return verdict(State.READY, "min_replicas_raised", found.summary, evidence=found.evidence, ask=found.ask)
     return found
+
+
+def _traffic(view: _View) -> str:
+    """What is wrong with Knative's split of the traffic; empty where it is as asked, or in standard mode."""
+    if view.mode != KNATIVE:
+        return ""
+    status = mapping(view.live, "status", "components", "predictor")
+    newest = text(status, "latestCreatedRevision")
+    if text(status, "latestReadyRevision") not in ("", newest):
+        return f"revision {newest} is not the ready one yet"
+    asked = at(view.predictor, "canaryTrafficPercent")
+    shares = {text(t, "revisionName"): number(t, "percent") for t in items(status, "traffic") if "percent" in t}
+    # Without a revision that was rolled out before, KServe sends everything to the newest, whatever the percentage.
+    wanted = 100 if asked is None or len(shares) < 2 else asked
+    if shares and shares.get(newest, 0) != wanted:
+        return f"revision {newest} has {shares.get(newest, 0)} % of the traffic, {wanted} % are asked for"
+    return ""
 
 
 def _within(wanted: int, low: int, high: int, scaled: bool) -> bool:

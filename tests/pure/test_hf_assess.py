@@ -372,6 +372,61 @@ def test_knative_follows_the_newest_revision() -> None:
     assert (found.state, found.reason) == (State.SCALED_TO_ZERO, "scaled_to_zero")
 
 
+def test_knative_traffic_must_be_as_asked() -> None:
+    world = World("inferenceservice", deployment_mode="Knative", canary_traffic_percent=10)
+    assert world.isvc is not None
+    world.deployment["metadata"]["name"] = "b-2-deployment"
+    predictor = {"latestCreatedRevision": "b-2", "latestReadyRevision": "b-1"}
+    world.isvc["status"] |= {"deploymentMode": "Knative", "components": {"predictor": predictor}}
+    assert "not the ready one" in world.assess().summary
+    predictor |= {
+        "latestReadyRevision": "b-2",
+        "traffic": [{"revisionName": "b-1", "percent": 100}, {"revisionName": "b-2", "percent": 0}],
+    }
+    assert "10 % are asked for" in world.assess().summary
+    predictor["traffic"] = [{"revisionName": "b-1", "percent": 90}, {"revisionName": "b-2", "percent": 10}]
+    assert world.assess().state is State.READY
+    predictor["traffic"] = [{"revisionName": "b-2", "percent": 100}]
+    assert world.assess().state is State.READY, "nothing was rolled out before"
+
+
+def test_figures_of_the_deployment_must_agree() -> None:
+    world = World()
+    world.deployment["status"]["availableReplicas"] = 0
+    assert world.assess().reason == "starting"
+
+
+def test_a_pod_that_still_ends_is_not_zero() -> None:
+    world = World()
+    world.manifest["spec"]["replicas"] = world.deployment["spec"]["replicas"] = 0
+    world.deployment["status"] = {"observedGeneration": 1}
+    world.pods[0]["metadata"]["deletionTimestamp"] = stamp(29)
+    assert world.assess().reason == "stopping"
+
+
+def test_a_surge_pod_that_waits_for_the_old_ones_gpu_is_a_deadlock() -> None:
+    world = World()
+    old = copy.deepcopy(world.replica_set)
+    old["metadata"] |= {"name": "b-0", "uid": "r0"}
+    old["spec"]["template"]["spec"]["containers"][0]["args"] = ["--model_name=bert"]
+    holder = world._pod(7)
+    holder["metadata"]["ownerReferences"] = [{"uid": "r0"}]
+    message = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    world.pods[0]["status"] = {"phase": "Pending", "conditions": [{**scheduled, "lastTransitionTime": stamp(1)}]}
+    world.objects = lambda: iter([world.deployment, world.replica_set, old, *world.pods, holder])  # type: ignore[method-assign]
+    found = world.assess()
+    assert (found.state, found.reason) == (State.DEGRADED, "rollout_deadlock")
+    assert "in_place" in found.advice
+
+
+def test_other_weights_must_arrive_in_the_deployment_too() -> None:
+    world = World("inferenceservice", path="s3://bucket/v2")
+    annotations = world.deployment["spec"]["template"]["metadata"]["annotations"]
+    annotations["internal.serving.kserve.io/storage-initializer-sourceuri"] = "s3://bucket/v1"
+    assert world.assess().reason == "controller_behind"
+
+
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in pairs:

@@ -272,6 +272,15 @@ def test_mode_and_autoscaler_in_the_words_of_the_cluster(
     assert made["metadata"]["annotations"].get(AUTOSCALER) == autoscaler
 
 
+@pytest.mark.parametrize(("version", "low", "autoscaler"), [("0.16", 2, "hpa"), ("0.15", 0, "none")])
+def test_a_kserve_that_does_not_know_stop_is_stopped_by_its_replicas(version: str, low: int, autoscaler: str) -> None:
+    connection = CONNECTION.model_copy(update={"kserve_version": version})
+    fields = {"path": "hf://a/b", "runtime": "inferenceservice", "min_replicas": 2, "max_replicas": 4}
+    made = rendered(fields, stopped=True, connection=connection)[0]
+    assert made["spec"]["predictor"]["minReplicas"] == low
+    assert made["metadata"]["annotations"][AUTOSCALER] == autoscaler
+
+
 def test_bounds() -> None:
     def bounds(**fields: Any) -> tuple[int, int]:
         return inferenceservice.bounds(HuggingFaceServe.parse({"path": "hf://a/b", "runtime": "inferenceservice", **fields}))

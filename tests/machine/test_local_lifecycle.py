@@ -250,6 +250,32 @@ async def test_a_killed_supervisor_takes_its_servers_along_and_the_next_call_res
     assert await lifecycle.teardown(platform, lifecycle.target_of(second), timeout=30)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_teardown_ends_running_requests_with_an_error(platform: LocalPlatform, stream: bool):
+    endpoint = await serve(platform, spec())
+    await serve(platform, spec(model_name="second"), name="second")  # keeps the gateway open
+    run = await platform.find(Target(name="smol"))
+    assert run is not None
+
+    async def ask(client: openai.AsyncOpenAI, started: asyncio.Event) -> None:
+        options: Any = {"model": "smol", "prompt": "1 2 3", "max_tokens": 1500, "extra_body": {"ignore_eos": True}}
+        if not stream:
+            started.set()
+            await client.completions.create(**options)
+            return
+        async for _ in await client.completions.create(**options, stream=True):
+            started.set()
+
+    async with endpoint.async_openai(max_retries=0, timeout=60) as client:
+        started = asyncio.Event()
+        asking = asyncio.create_task(ask(client, started))
+        await started.wait()
+        await platform.delete(run, timeout=30)
+        with pytest.raises(Exception) as e:  # noqa: PT011 (httpx's or openai's, as the moment has it)
+            await asking
+    assert not isinstance(e.value, openai.APITimeoutError)
+
+
 async def test_two_tasks_start_one_supervisor(platform: LocalPlatform, settings: Settings, dirs: StateDir):
     await asyncio.gather(serve(platform, spec()), serve(LocalPlatform(settings), spec(model_name="second"), name="second"))
     assert supervisor(dirs)

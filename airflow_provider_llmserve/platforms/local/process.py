@@ -138,8 +138,6 @@ class ServerProcess:
 
     async def stop(self, grace: float = 5.0) -> None:
         """End it: SIGTERM, after ``grace`` seconds SIGKILL. Running requests are cut."""
-        if self._session is not None:
-            await self._session.close()
         if self._process is not None and self._process.returncode is None:
             self._signal(signal.SIGTERM)
             try:
@@ -147,6 +145,9 @@ class ServerProcess:
             except asyncio.TimeoutError:
                 self._signal(signal.SIGKILL)
                 await self._process.wait()
+        # After the process: an answer being read then ends in an error; closed first, it would hang.
+        if self._session is not None:
+            await self._session.close()
         self.socket.unlink(missing_ok=True)
 
     def _signal(self, number: int) -> None:

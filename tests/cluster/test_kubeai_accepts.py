@@ -35,6 +35,10 @@ STRICTER = (
     "give the profile's name alone",
     "to serve nothing use StopOperator",
     "did you mean",
+    "scaling.scale_down_delay_seconds: Input should be greater than or equal to 0",
+    "scaling.load_balancing.prefix_hash.replication: Input should be greater than or equal to 1",
+    "scaling.load_balancing.prefix_hash.prefix_char_length: Input should be greater than or equal to 1",
+    "scaling.replicas: Input should be greater than or equal to 1",
 )
 CONNECTION = Settings(platform="kubernetes")
 NAME = "models.kubeai.org"

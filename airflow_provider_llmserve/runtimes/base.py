@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
@@ -143,4 +143,13 @@ class Runtime(Protocol):
 
     def endpoint(self, spec: ServeSpec, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
         """Where it answers, and by which names."""
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A runtime that has something to tell about a deployment in which nothing is wrong."""
+
+    def notes(self, spec: ServeSpec, *, name: str, settings: Settings) -> Sequence[str]:
+        """What the deployer should know: defaults that were chosen, what a cluster will do with the spec. Said once, in the log."""
         ...

@@ -196,6 +196,12 @@ async def test_an_external_name_alias(platform: KubernetesPlatform, ns: Namespac
     assert (ns.get("services", "front") or {})["spec"]["type"] == "ClusterIP"
 
 
+async def test_a_default_that_was_chosen_is_told(platform: KubernetesPlatform, caplog: pytest.LogCaptureFixture) -> None:
+    assert await platform.preflight(want(resources={"gpu": "1"}, disable_lower_case=True)) == []
+    (told,) = [r.getMessage() for r in caplog.records if "strategy" in r.getMessage()]
+    assert "spare GPU" in told
+
+
 async def test_preflight_reads_the_cluster(platform: KubernetesPlatform, ns: Namespace) -> None:
     ns.create("services", {"metadata": {"name": "front"}, "spec": {"ports": [{"port": 80}]}})
     with pytest.raises(BadInput) as refused:

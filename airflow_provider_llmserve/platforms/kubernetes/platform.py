@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -16,8 +17,10 @@ from airflow_provider_llmserve.platforms.kubernetes.writing import Writer
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.readiness.state import Assessment
 from airflow_provider_llmserve.runtimes import runtime, runtime_for
-from airflow_provider_llmserve.runtimes.base import Watched
+from airflow_provider_llmserve.runtimes.base import Telling, Watched
 from airflow_provider_llmserve.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class KubernetesPlatform:
@@ -41,7 +44,12 @@ class KubernetesPlatform:
         await self.client.__aexit__(*exc)
 
     async def preflight(self, want: Want) -> list[str]:
-        return await preflight.findings(self.client, self.settings, runtime_for(want.spec), want)
+        module = runtime_for(want.spec)
+        found = await preflight.findings(self.client, self.settings, module, want)
+        if isinstance(module, Telling) and not found:
+            for note in module.notes(want.spec, name=want.name, settings=self.settings):
+                log.warning("%s %s: %s", want.spec.kind, want.name, note)
+        return found
 
     async def find(self, target: Target) -> ServingRun | None:
         found = await standing.find(self.client, self.settings.namespace, target)

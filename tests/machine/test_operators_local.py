@@ -11,6 +11,7 @@ import openai
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from support.local_model import BASE, processes, random_pairs, write_adapter
+from support.s3 import BUCKET, CONN_ID, S3Server
 from support.tasks import context, run
 
 from airflow_provider_llmserve.endpoint import Endpoint
@@ -23,7 +24,9 @@ from airflow_provider_llmserve.operators import (
     ScaleOperator,
     StopOperator,
     TeardownOperator,
+    UploadAdapterOperator,
 )
+from airflow_provider_llmserve.platforms.local.sources import model_file
 from airflow_provider_llmserve.sensors import EndpointReadySensor
 
 pytestmark = pytest.mark.machine
@@ -171,3 +174,27 @@ def test_an_older_run_leaves_the_newer_one_alone() -> None:
     with pytest.raises(AirflowFailException, match="deployed anew by tests / run-2 / serve"):
         run(ScaleOperator(task_id="scale", endpoint=older, replicas=2))
     assert run(TeardownOperator(task_id="free", endpoint=newer)) is True
+
+
+def test_an_uploaded_adapter_is_served_from_the_bucket(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", s3.connection(CONN_ID))
+    source = write_adapter(tmp_path / "trained", random_pairs(2, 0.2))
+    uploaded = run(
+        UploadAdapterOperator(
+            task_id="upload", source=str(source), name="tuned", base_model=BASE, destination=f"s3://{BUCKET}/served"
+        )
+    )
+    endpoint = serve(spec={**SPEC, "adapters": [uploaded]})
+    assert ask(endpoint, "tuned") != ask(endpoint)
+
+
+def test_a_model_replaced_in_the_bucket_is_not_taken_from_the_cache(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", s3.connection(CONN_ID))
+    client, url = s3.client(), f"s3://{BUCKET}/replaced"
+    served = []
+    for content in (b"GGUF one", b"GGUF two"):
+        client.put_object(Bucket=BUCKET, Key="replaced/m.gguf", Body=content)
+        served += [model_file(u, cache=tmp_path).read_bytes() for u in (url, f"{url}/m.gguf")]
+    assert served == [b"GGUF one"] * 2 + [b"GGUF two"] * 2

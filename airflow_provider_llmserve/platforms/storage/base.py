@@ -24,6 +24,10 @@ class Store(Protocol):
         """Files right in folder ``path`` and their sizes in bytes; empty where there is no such folder."""
         ...
 
+    def marks(self, path: str = "") -> dict[str, str]:
+        """Files right in folder ``path``, each with a mark that changes when the store knows its contents changed."""
+        ...
+
     def read(self, path: str) -> bytes:
         """The contents of a small file."""
         ...

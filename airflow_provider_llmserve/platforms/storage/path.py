@@ -32,13 +32,21 @@ class PathStore:
         self._is_local = url.startswith("file://")
 
     def sizes(self, path: str = "") -> dict[str, int]:
+        return {name: found["size"] for name, found in self._files(path).items()}
+
+    def marks(self, path: str = "") -> dict[str, str]:
+        # fsspec has no common word for it: GCS says etag or md5Hash, Azure etag, local files mtime.
+        words = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "size")
+        return {name: str([found.get(word) for word in words]) for name, found in self._files(path).items()}
+
+    def _files(self, path: str) -> dict[str, dict[str, Any]]:
         with self._errors(path):
             self._fs.invalidate_cache()
             try:
                 found: list[dict[str, Any]] = self._fs.ls(self._at(path), detail=True)
             except (FileNotFoundError, NotADirectoryError):
                 return {}
-            return {f["name"].rpartition("/")[2]: f["size"] for f in found if f["type"] == "file"}
+            return {f["name"].rpartition("/")[2]: f for f in found if f["type"] == "file"}
 
     def read(self, path: str) -> bytes:
         with self._errors(path):

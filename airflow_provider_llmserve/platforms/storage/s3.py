@@ -33,13 +33,19 @@ class S3Store:
         return self._hook.get_conn()
 
     def sizes(self, path: str = "") -> dict[str, int]:
+        return {name: found["Size"] for name, found in self._files(path).items()}
+
+    def marks(self, path: str = "") -> dict[str, str]:
+        return {name: found["ETag"] for name, found in self._files(path).items()}
+
+    def _files(self, path: str) -> dict[str, dict[str, Any]]:
         prefix = self._key(path).rstrip("/") + "/"
         with self._errors(path):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=prefix.lstrip("/"), Delimiter="/"
             )
             found = [f for page in pages for f in page.get("Contents", ())]
-            return {f["Key"].rpartition("/")[2]: f["Size"] for f in found if not f["Key"].endswith("/")}
+            return {f["Key"].rpartition("/")[2]: f for f in found if not f["Key"].endswith("/")}
 
     def read(self, path: str) -> bytes:
         with self._errors(path):

@@ -288,6 +288,32 @@ async def test_an_adapter_lost_in_a_container_restart_is_named(
     assert "law" in said.summary
 
 
+async def test_a_manager_that_does_not_run_is_named_and_waited_for(
+    platform: KubernetesPlatform, cluster: Cluster, namespace: str, kubeai: KubeAI
+) -> None:
+    await serve(platform, want(spec(image="good:1")), timeout=30)
+    kubeai.world.lease = 1
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/cc6bca10.substratus.ai"
+    await asyncio.to_thread(until, "a short lease", lambda: (cluster.admin.get(lease) or {})["spec"]["leaseDurationSeconds"] == 1)
+    await kubeai.stop()
+
+    run = await platform.apply(want(spec(image="good:2")), replacing=await platform.find(Target("alpha")))
+    said = await first(platform, run, lambda v: v.reason == "manager_not_running", seconds=15)
+    assert (said.state, said.settled) == (State.UNMANAGED, False)
+    await kubeai.start()
+    assert (await wait_until_proven(platform, run, timeout=30)).state is State.READY
+
+
+async def test_a_manager_that_was_never_there_is_named(cluster: Cluster) -> None:
+    namespace = cluster.namespace()
+    settings = Settings(platform="kubernetes", namespace=namespace, access="api-server")
+    async with KubernetesPlatform(settings, make_hook=hook_for(cluster.kubeconfig)) as platform:
+        assert any("does not run in namespace" in f for f in await platform.preflight(want()))
+        run = await platform.apply(want(), replacing=None)
+        said = await first(platform, run, lambda v: v.reason == "namespace_not_watched", seconds=25)
+    assert (said.state, said.settled) == (State.UNMANAGED, True)
+
+
 async def test_a_cached_model_is_loaded_served_and_evicted(
     platform: KubernetesPlatform, cluster: Cluster, namespace: str
 ) -> None:

@@ -123,7 +123,7 @@ async def played(cluster: Cluster, history: History, world: World) -> tuple[Trac
 
 def _settled(kubeai: KubeAI, name: str, replicas: int, adapters: int) -> bool:
     status = (kubeai.models.get(name, {}).get("status") or {}).get("replicas")
-    pods: Iterable[dict[str, Any]] = kubeai.pods.values()
+    pods: Iterable[dict[str, Any]] = (p for p in kubeai.pods.values() if "pod-hash" in p["metadata"]["labels"])
     loaded = all(sum(k.startswith(LABEL_PREFIX) for k in p["metadata"]["labels"]) == adapters for p in pods)
     return status == {"all": replicas, "ready": replicas} and loaded
 

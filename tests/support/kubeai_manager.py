@@ -146,7 +146,7 @@ class KubeAI:
         if not known and name not in self.servers:
             image = pod["spec"]["containers"][0]["image"]
             model = labels["model"]
-            self.servers[name] = ModelServer(name, model, image, has_model=model not in self.world.without_model)
+            self.servers[name] = self.world.server(name, model, image, has_model=model not in self.world.without_model)
             self._sites[name] = pod_site(self.servers[name])
             await self._sites[name].start()
             if image in self.world.fates:
@@ -400,16 +400,16 @@ class KubeAI:
             await self.api.send("PATCH", f"{self._models}/{name}/scale", {"spec": {"replicas": 1}}, MERGE)
 
     async def _lead(self) -> None:
-        """Renews both leases; 15 s long in truth, and here."""
+        """Renews both leases."""
         leases = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
         while True:
             for name in ("cc6bca10.substratus.ai", "kubeai.org"):
-                spec = {"holderIdentity": "kubeai-stand-in", "leaseDurationSeconds": 15, "renewTime": _now()}
+                spec = {"holderIdentity": "kubeai-stand-in", "leaseDurationSeconds": self.world.lease, "renewTime": _now()}
                 lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
                 with suppress(ApiError):
                     kind = "application/apply-patch+yaml"
                     await self.api.send("PATCH", f"{leases}/{name}?fieldManager=kubeai&force=true", lease, kind)
-            await asyncio.sleep(2)
+            await asyncio.sleep(min(2, self.world.lease / 3))
 
     async def _autoscale(self) -> None:
         """Mean of the requests in flight over the window, by the Model's own name alone; down after the delay."""

@@ -13,6 +13,7 @@ import aiohttp
 from support.cluster import Cluster
 from support.controlplane import ADMIN_TOKEN
 from support.kubeai_pods import Object
+from support.kubeai_serving import ModelServer
 
 
 class ApiError(Exception):
@@ -39,6 +40,10 @@ class World:
     """Adapter URLs that the model server refuses (HTTP 400)."""
     without_model: set[str] = field(default_factory=set)
     """Models whose server starts without them (Ollama, issue 721)."""
+    server: type[ModelServer] = ModelServer
+    """What runs in a pod."""
+    lease: int = 15
+    """Seconds for which the manager's leases are valid."""
     pause: float = 0.3
     """The manager's sleep after it made or deleted pods; 3 s in truth."""
 

@@ -10,24 +10,20 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import time
 from collections import Counter, deque
 from contextlib import suppress
-from datetime import datetime, timezone
 from typing import Any
 
 from support.cluster import Cluster
-from support.kubeai_pods import SYSTEM, ConfigError, Object, cache_job, check_config, claim_for, pod_for
+from support.kubeai_cache import CacheWork
+from support.kubeai_pods import SYSTEM, ConfigError, Object, check_config, pod_for
 from support.kubeai_serving import Gateway, ModelServer, Site, pod_site
-from support.kubeai_world import Api, ApiError, World
+from support.kubeai_world import MERGE, Api, ApiError, World, now_text
 
 from airflow_provider_llmserve.runtimes.kubeai.adapters import LABEL_PREFIX, url_hash
 
-FINALIZER = "kubeai.org/cache-eviction"
-MERGE = "application/merge-patch+json"
 
-
-class KubeAI:
+class KubeAI(CacheWork):
     """``async with KubeAI(cluster, namespace):`` a manager for that namespace, with its ConfigMap, leases and gateway."""
 
     def __init__(
@@ -307,52 +303,6 @@ class KubeAI:
         path = f"{self._core}/pods/{pod['metadata']['name']}?fieldManager=kubeai-manager"
         await self.api.send("PATCH", path, patch, MERGE)
 
-    # The cache
-
-    async def _cached(self, model: Object, status: Object) -> bool:
-        claim = claim_for(model, self.system)
-        path = f"{self._core}/persistentvolumeclaims/{claim['metadata']['name']}"
-        status["cache"] = {"loaded": False, **(status.get("cache") or {})}
-        live = await self.api.find(path) or await self.api.send("POST", f"{self._core}/persistentvolumeclaims", claim)
-        if FINALIZER not in (model["metadata"].get("finalizers") or []):
-            model["metadata"].setdefault("finalizers", []).append(FINALIZER)
-            model.update(await self.api.send("PUT", f"{self._models}/{model['metadata']['name']}", model))
-        key, uid = f"models.kubeai.org/{model['metadata']['name']}", model["metadata"]["uid"]
-        job_path = f"{self._jobs}/load-cache-{model['metadata']['name']}"
-        job = await self.api.find(job_path)
-        loaded = json.loads((live["metadata"].get("annotations") or {}).get(key, "{}")).get("uid") == uid
-        if not loaded:
-            if job is None:
-                await self.api.send("POST", self._jobs, cache_job(model, "load", self.system))
-                return False
-            if not _complete(job):
-                return False
-            mark = json.dumps({"uid": uid, "timestamp": _now()})
-            await self.api.send("PATCH", path, {"metadata": {"annotations": {key: mark}}}, MERGE)
-        status["cache"] = {"loaded": loaded}
-        if job is not None:
-            await self._delete_job(job_path)
-        return True
-
-    async def _evict(self, model: Object) -> None:
-        name = model["metadata"]["name"]
-        claim = await self.api.find(f"{self._core}/persistentvolumeclaims/shared-model-cache-{model['spec']['cacheProfile']}")
-        if FINALIZER in (model["metadata"].get("finalizers") or []) and claim is not None:
-            job = await self.api.find(f"{self._jobs}/evict-cache-{name}")
-            if job is None:
-                await self.api.send("POST", self._jobs, cache_job(model, "evict", self.system))
-                return
-            if not _complete(job):
-                return
-        model["metadata"]["finalizers"] = [f for f in model["metadata"].get("finalizers") or [] if f != FINALIZER]
-        await self.api.send("PUT", f"{self._models}/{name}", model)
-        for verb in ("load", "evict"):
-            await self._delete_job(f"{self._jobs}/{verb}-cache-{name}")
-
-    async def _delete_job(self, path: str) -> None:
-        with suppress(ApiError):
-            await self.api.send("DELETE", path, {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"})
-
     # What a kubelet would do, beyond kwok
 
     async def _play(self, pod: Object, fate: list[tuple[float, Object]]) -> None:
@@ -360,28 +310,6 @@ class KubeAI:
             await asyncio.sleep(delay)
             with suppress(ApiError):
                 await self.api.send("PATCH", f"{self._core}/pods/{pod['metadata']['name']}/status", {"status": status}, MERGE)
-
-    async def _run_job_pod(self, pod: Object) -> None:
-        """The loader's pod: it ends well after the download, or fails, as the Model's URL is there or not."""
-        path, name = f"{self._core}/pods/{pod['metadata']['name']}", pod["metadata"]["labels"]["job-name"]
-        await asyncio.sleep(self.world.download)
-        model = self.models.get(name.partition("-cache-")[2], {})
-        missing = model.get("spec", {}).get("url") in self.world.missing
-        done = {
-            "exitCode": int(missing),
-            "reason": "Error" if missing else "Completed",
-            "startedAt": _now(),
-            "finishedAt": _now(),
-        }
-        container = {"name": "loader", "image": "", "imageID": "", "ready": False, "restartCount": 0}
-        if missing:
-            waiting = {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}
-            container |= {"restartCount": 5, "state": {"waiting": waiting}, "lastState": {"terminated": done}}
-        else:
-            container["state"] = {"terminated": done}
-        status = {"phase": "Pending" if missing else "Succeeded", "containerStatuses": [container]}
-        with suppress(ApiError):
-            await self.api.send("PATCH", f"{path}/status", {"status": status}, MERGE)
 
     # Gateway, leader election, autoscaler
 
@@ -404,7 +332,7 @@ class KubeAI:
         leases = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
         while True:
             for name in ("cc6bca10.substratus.ai", "kubeai.org"):
-                spec = {"holderIdentity": "kubeai-stand-in", "leaseDurationSeconds": self.world.lease, "renewTime": _now()}
+                spec = {"holderIdentity": "kubeai-stand-in", "leaseDurationSeconds": self.world.lease, "renewTime": now_text()}
                 lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
                 with suppress(ApiError):
                     kind = "application/apply-patch+yaml"
@@ -453,13 +381,5 @@ def _hash(pod: Object) -> str:
     return str((pod["metadata"].get("labels") or {}).get("pod-hash", ""))
 
 
-def _complete(job: Object) -> bool:
-    return any(c["type"] == "Complete" and c["status"] == "True" for c in job.get("status", {}).get("conditions") or [])
-
-
 def _seconds(text: str) -> float:
     return float(text[:-1]) * {"s": 1, "m": 60}[text[-1]]
-
-
-def _now() -> str:
-    return datetime.fromtimestamp(time.time(), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

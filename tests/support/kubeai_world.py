@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 import aiohttp
@@ -14,6 +16,8 @@ from support.cluster import Cluster
 from support.controlplane import ADMIN_TOKEN
 from support.kubeai_pods import Object
 from support.kubeai_serving import ModelServer
+
+MERGE = "application/merge-patch+json"
 
 
 class ApiError(Exception):
@@ -99,3 +103,7 @@ class Api:
                     if event["type"] == "ERROR":
                         break
                     yield event["type"], event["object"]
+
+
+def now_text() -> str:
+    return datetime.fromtimestamp(time.time(), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -96,7 +96,8 @@ class Platform(Protocol):
         """Make it so, idempotently: the same want twice writes nothing the second time.
 
         ``replacing`` is what :meth:`find` said; where it changed since, raises :class:`Conflict`. The replaced spec is kept as
-        ``previous`` (or the replaced run's own ``previous``, where that run was never proven).
+        ``previous`` (or the replaced run's own ``previous``, where that run was never proven), also where only the owner is new:
+        a run that was good is never removed because its redeployment could not be proven.
         """
         ...
 
@@ -109,7 +110,7 @@ class Platform(Protocol):
         ...
 
     async def settle(self, run: ServingRun) -> None:
-        """Record that this run's spec was proven: drops ``previous``. Writes nothing where there is none."""
+        """Record that this run's spec was proven: drops ``previous``. Writes nothing where that is recorded already."""
         ...
 
     async def endpoint(self, run: ServingRun) -> Endpoint:

@@ -35,7 +35,7 @@ async def serve(
     """Deploy or update, and return when it is proven (``wait``) or written.
 
     All or nothing: where a first deployment fails nothing stays, where an update fails the last good spec is put back
-    (``on_failure="keep"`` leaves it for inspection). ``timeout`` is in seconds. ``on_applied`` is told of the run before any wait.
+    (``on_failure="keep"`` leaves it for inspection; what was adopted is always left). ``timeout`` is in seconds. ``on_applied`` is told of the run before any wait.
     """
     findings = await platform.preflight(want)
     if findings:
@@ -45,6 +45,8 @@ async def serve(
     run = await platform.apply(want, replacing=standing)
     _say_applied(run, standing)
     on_applied(run)
+    if standing is not None and standing.owner is None:
+        on_failure = "keep"  # adopted: it was there before us, and its first spec is not known
     if wait:
         try:
             await wait_until_proven(platform, run, timeout=timeout)

@@ -389,3 +389,15 @@ async def test_a_port_in_use_is_a_finding(settings: Settings):
         (finding,) = await platform.preflight(want(spec()))
     assert f"port {port} is in use" in finding
     assert await platform.preflight(want(spec())) == []
+
+
+async def test_a_redeployment_by_another_run_keeps_the_good_one_for_a_rollback(platform: LocalPlatform) -> None:
+    await serve(platform, spec())
+    standing = await platform.find(Target(name="smol"))
+    again = await platform.apply(want(spec(), Owner(dag_id="tests", run_id="second", task_id="serve")), replacing=standing)
+    assert again.previous is not None
+    assert again.previous.owner == OWNER
+    await platform.settle(again)
+    settled = await platform.find(Target(name="smol"))
+    assert settled is not None
+    assert settled.previous is None

@@ -117,6 +117,22 @@ async def test_what_is_not_ours_is_refused_unless_adopted(adopt: bool) -> None:
         assert platform.writes == []
 
 
+async def test_an_adopted_object_outlives_a_failed_first_deployment() -> None:
+    theirs = ServingRun(kind="kubeai-text", runtime="memory", name="m", uid="theirs")
+    platform = MemoryPlatform(verdicts=(BROKEN,), runs={"m": theirs})
+    with pytest.raises(ServingFailed):
+        await serve(platform, want(adopt=True), timeout=5)
+    assert platform.runs["m"].uid == "theirs"
+
+
+async def test_a_good_run_outlives_a_redeployment_that_could_not_be_proven() -> None:
+    platform = MemoryPlatform(verdicts=(BROKEN,))
+    await deployed(platform)
+    with pytest.raises(ServingFailed):
+        await serve(platform, want(OLD, SECOND), timeout=5)
+    assert (platform.runs["m"].spec, platform.runs["m"].owner) == (OLD, FIRST)
+
+
 async def test_a_change_keeps_the_owner_and_survives_a_conflict() -> None:
     platform = MemoryPlatform(conflicts=0)
     run = await deployed(platform)

@@ -142,11 +142,8 @@ class Supervisor:
                 return old.model_dump(mode="json")
             if expect != stands:
                 raise Conflict(f"{kind} {name} was changed meanwhile by {old.owner.dag_id or 'somebody else'}")
-            if _same(old, new):
-                record = new.model_copy(update={"proven": old.proven, "previous": old.previous})
-            else:
-                good = PreviousRecord(spec=old.spec, stopped=old.stopped, owner=old.owner) if old.proven else old.previous
-                record = new.model_copy(update={"previous": good})
+            good = PreviousRecord(spec=old.spec, stopped=old.stopped, owner=old.owner) if old.proven else old.previous
+            record = new.model_copy(update={"proven": old.proven and _same(old, new), "previous": good})
             assert run is not None
             run.update(record)
         self._write()

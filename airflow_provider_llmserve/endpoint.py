@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from airflow_provider_llmserve.adapters.naming import pick
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.owner import Owner
 
@@ -120,14 +121,7 @@ class Endpoint(_Wire):
         service = self._openai()
         if adapter is None:
             return service.model
-        if adapter in service.adapter_models:
-            return service.adapter_models[adapter]
-        stems = [n for n in service.adapter_models if n.rpartition("-")[0] == adapter]
-        if len(stems) == 1:
-            return service.adapter_models[stems[0]]
-        known = ", ".join(sorted(service.adapter_models)) or "none"
-        what = "several adapters of that stem" if stems else "no such adapter"
-        raise BadInput(f"adapter {adapter!r}", f"{what} on {self.identity.name}; served adapters: {known}")
+        return service.adapter_models[pick(adapter, service.adapter_models, self.identity.name)]
 
     @property
     def oip_name(self) -> str:

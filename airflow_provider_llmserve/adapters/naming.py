@@ -7,6 +7,7 @@ stands for two sets of weights.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from airflow_provider_llmserve.errors import BadInput
 
@@ -41,6 +42,19 @@ def stem_of(folder: str) -> str:
 def versioned(stem: str, digest: str) -> str:
     """``tuned`` and ``3f9a2c1d…`` make ``tuned-3f9a2c1d``."""
     return f"{stem}-{digest[:8]}"
+
+
+def pick(name: str, names: Iterable[str], served_by: str) -> str:
+    """The one of ``names`` that ``name`` means: by the whole name, or by the stem where only one name is a version of it.
+
+    Raises :class:`BadInput` naming the adapters that ``served_by`` has.
+    """
+    known = sorted(names)
+    found = [n for n in known if n == name] or [n for n in known if re.fullmatch(re.escape(name) + "-[0-9a-f]{8}", n)]
+    if len(found) != 1:
+        what = "several adapters have that stem" if found else "no such adapter"
+        raise BadInput(f"adapter {name!r}", f"{what} on {served_by}; served adapters: {', '.join(known) or 'none'}")
+    return found[0]
 
 
 def url_warnings(url: str) -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeVar
 
+from airflow_provider_llmserve.adapters.naming import pick
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.specs.base import ServeSpec
 from airflow_provider_llmserve.specs.huggingface import HuggingFaceServe
@@ -117,15 +117,9 @@ def without_adapter(spec: S, name: str) -> S:
     Raises :class:`BadInput` naming the adapters there are.
     """
     kubeai = _kubeai(spec)
-    names = [a.name for a in kubeai.adapters]
-    found = [n for n in names if n == name] or [n for n in names if re.fullmatch(re.escape(name) + "-[0-9a-f]{8}", n)]
-    if len(found) != 1:
-        what = "several adapters have that stem" if found else "no such adapter"
-        raise BadInput(
-            f"adapter {name!r}", f"{what} on {spec.object_name}; served adapters: {', '.join(sorted(names)) or 'none'}"
-        )
-    adapters = [a.to_json() for a in kubeai.adapters if a.name != found[0]]
-    return _edited(spec, {"adapters": adapters}, f"detaching {found[0]} from {spec.object_name}")
+    gone = pick(name, [a.name for a in kubeai.adapters], spec.object_name)
+    adapters = [a.to_json() for a in kubeai.adapters if a.name != gone]
+    return _edited(spec, {"adapters": adapters}, f"detaching {gone} from {spec.object_name}")
 
 
 def _kubeai(spec: ServeSpec) -> KubeAIText:

@@ -2,7 +2,8 @@
 
 Progress comes while it runs; everything Airflow says goes to .demo/airflow.log. The account at the end is read back from the
 run's XComs (also kept as .demo/outputs.json), and that nothing is left running is looked up, not assumed.
-Another DAG of example_dags can be named: ``python scripts/demo.py serve_kubeai_text``.
+Another DAG of example_dags can be named: ``python scripts/demo.py serve_kubeai_text``. Elsewhere than on this machine: set
+LLMSERVE_DEMO_CONNECTION to the extra of an ``llmserve`` connection (JSON) and LLMSERVE_DEMO_ADAPTERS to a bucket.
 """
 
 from __future__ import annotations
@@ -22,15 +23,14 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(os.environ.get("LLMSERVE_DEMO_HOME", ROOT / ".demo"))
 LOG = HOME / "airflow.log"
 STATE = HOME / "serving"
+CONNECTION = json.loads(os.environ.get("LLMSERVE_DEMO_CONNECTION", "null")) or {"platform": "local", "state_dir": str(STATE)}
 ENVIRONMENT = {
     "AIRFLOW_HOME": str(HOME / "airflow"),
     "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-    "AIRFLOW_CONN_LLMSERVE_DEFAULT": json.dumps(
-        {"conn_type": "llmserve", "extra": {"platform": "local", "state_dir": str(STATE)}}
-    ),
-    "AIRFLOW_VAR_LLMSERVE_ADAPTERS": (HOME / "adapters").as_uri(),
+    "AIRFLOW_CONN_LLMSERVE_DEFAULT": json.dumps({"conn_type": "llmserve", "extra": CONNECTION}),
+    "AIRFLOW_VAR_LLMSERVE_ADAPTERS": os.environ.get("LLMSERVE_DEMO_ADAPTERS", (HOME / "adapters").as_uri()),
     "TOKENIZERS_PARALLELISM": "false",
     "NO_COLOR": "1",
 }
@@ -110,7 +110,9 @@ def account(out: dict[str, Any]) -> str:
 
 
 def left_over(endpoint: dict[str, Any]) -> str:
-    """What still runs of the serving: looked up among the processes and ports of this machine."""
+    """What still runs of the serving: looked up among the processes and ports of this machine; elsewhere the task has waited."""
+    if endpoint["identity"]["platform"] != "local":
+        return "done; the task ended when the last pod was gone"
     port = urlsplit(endpoint["service"]["url"]).port
     with socket.socket() as probe:
         probe.settimeout(1)

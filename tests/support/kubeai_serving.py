@@ -41,6 +41,10 @@ class ModelServer:
         choice = {"index": 0, "finish_reason": "length", "text": text, "message": {"role": "assistant", "content": text}}
         return 200, {"id": "cmpl-1", "object": "text_completion", "model": name, "choices": [choice]}
 
+    async def infer(self, name: str, route: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """The answer to one request; a server with real weights puts its own here."""
+        return self.answer(name, route)
+
     def listed(self) -> dict[str, Any]:
         names = [*([self.model] if self.has_model else []), *self.adapters]
         return {"object": "list", "data": [{"id": n, "object": "model", "owned_by": "vllm"} for n in names]}
@@ -70,7 +74,8 @@ def pod_site(server: ModelServer) -> Site:
         return web.json_response(server.listed())
 
     async def infer(request: web.Request) -> web.Response:
-        status, body = server.answer(str((await request.json()).get("model")), request.path.rpartition("/")[2])
+        asked = await request.json()
+        status, body = await server.infer(str(asked.get("model")), request.match_info["route"], asked)
         return web.json_response(body, status=status)
 
     app = web.Application()
@@ -124,7 +129,8 @@ class Gateway:
         try:
             await self._wake(name)
             server = await self._endpoint(name, adapter)
-            status, answer = server.answer(adapter or name, request.path.rpartition("/")[2])
+            route = request.path.removeprefix("/openai/v1/")
+            status, answer = await server.infer(adapter or name, route, {**body, "model": adapter or name})
         finally:
             self.active[requested] -= 1
         return web.json_response(answer, status=status, headers={"X-Proxy": "lingo"})

@@ -42,7 +42,7 @@ format: $(STAMP)  ## let ruff mend and format
 
 docs: $(STAMP)  ## write the generated pages anew
 	$(BIN)/python -m airflow_provider_llmserve.specs.schema
-	$(BIN)/python -m airflow_provider_llmserve.readiness.reasons
+	$(BIN)/python -m airflow_provider_llmserve.readiness.reasons > docs/reasons.md
 
 replay: $(STAMP)  ## judge recorded histories: make replay DIR=...
 	$(BIN)/python -m airflow_provider_llmserve.replay $(DIR)

@@ -26,6 +26,7 @@ from airflow_provider_llmserve.operators import (
     TeardownOperator,
     UploadAdapterOperator,
 )
+from airflow_provider_llmserve.platforms.local import prepare
 from airflow_provider_llmserve.platforms.local.sources import model_file
 from airflow_provider_llmserve.sensors import EndpointReadySensor
 
@@ -198,3 +199,9 @@ def test_a_model_replaced_in_the_bucket_is_not_taken_from_the_cache(
         client.put_object(Bucket=BUCKET, Key="replaced/m.gguf", Body=content)
         served += [model_file(u, cache=tmp_path).read_bytes() for u in (url, f"{url}/m.gguf")]
     assert served == [b"GGUF one"] * 2 + [b"GGUF two"] * 2
+
+
+def test_a_missing_extra_is_named_with_its_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "REQUIRED", ("not_installed_here",))
+    with pytest.raises(AirflowFailException, match=r"pip install 'airflow-provider-llmserve\[local\]'"):
+        serve()

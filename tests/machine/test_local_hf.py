@@ -8,6 +8,8 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from support.encoders import LENGTH, make
+from support.hub import hub
 from support.local_model import processes
 from support.s3 import BUCKET, CONN_ID, S3Server
 
@@ -130,11 +133,11 @@ def test_more_texts_than_one_computation_takes_keep_their_order(folders: dict[st
 
     encoder = Encoder(folders["text_embedding"], EncoderSpec(task="text_embedding"))
     alone = [encoder.infer([text]).predictions[0] for text in TEXTS]
-    many = encoder.infer(TEXTS * CHUNK)
-    assert len(many.predictions) == 2 * CHUNK
-    assert many.predictions[-2] == pytest.approx(alone[0], abs=1e-5)
+    many = encoder.infer([TEXTS[0]] * CHUNK + TEXTS)
+    assert len(many.predictions) == CHUNK + 2
+    assert many.predictions[0] == pytest.approx(alone[0], abs=1e-5)
     assert many.predictions[-1] == pytest.approx(alone[1], abs=1e-5)
-    assert many.tokens == CHUNK * (6 + 4)
+    assert many.tokens == CHUNK * 6 + 6 + 4
 
 
 def test_text_is_lower_cased_unless_told_otherwise(folders: dict[str, Path]):
@@ -209,6 +212,8 @@ async def test_a_classifier_from_spec_to_answer(platform: LocalPlatform, folders
         assert [{int(k): p for k, p in one.items()} for one in v1.json()["predictions"]] == [dict(one.scores) for one in found]
         bare = await http.post("/v2/models/Tiny/infer", content=json.dumps({"inputs": [tensor]}))
         assert bare.status_code == 400
+        bare = await http.post("/v1/models/Tiny:predict", content=json.dumps({"instances": TEXTS}))
+        assert bare.json() == v1.json()
 
 
 async def test_one_run_changes_its_task_without_a_gap(platform: LocalPlatform, folders: dict[str, Path]):
@@ -333,3 +338,34 @@ async def test_a_model_from_s3(platform: LocalPlatform, folders: dict[str, Path]
     async with endpoint.oip() as oip:
         assert len(await oip.infer(TEXTS)) == 2
     assert [p.name for p in StateDir(platform._dirs.root).cache.rglob("*") if p.suffix == ".bin"] == []
+
+
+def test_a_model_from_the_hub(folders: dict[str, Path], tmp_path: Path):
+    """Against a stand-in of the hub on loopback; code and pickles are not even asked for."""
+    files = {p.name: p.read_bytes() for p in folders["sequence_classification"].iterdir()}
+    files |= {"pytorch_model.bin": b"\x80", "modeling.py": b"raise SystemExit", "onnx/model.onnx": b"1"}
+    with hub("acme/tiny", files) as (url, asked):
+        code = (
+            "import sys; from pathlib import Path;"
+            "from airflow_provider_llmserve.platforms.local.encoders.folder import model_folder;"
+            "print(model_folder(sys.argv[1], cache=Path('.'), trust_remote_code=len(sys.argv) > 2))"
+        )
+
+        def fetched(*arguments: str) -> set[str]:
+            environment = {
+                **os.environ,
+                "HF_ENDPOINT": url,
+                "HF_HOME": str(tmp_path / "hub"),
+            }
+            done = subprocess.run(
+                [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0 or "Unfit" in done.stderr, done.stderr
+            return {p.name for p in Path(done.stdout.strip()).iterdir()} if done.returncode == 0 else set()
+
+        safe = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+        assert fetched("hf://acme/tiny:v1") >= safe
+        assert not {"pytorch_model.bin", "modeling.py"} & {path.rpartition("/")[2] for path in asked}
+        assert fetched("hf://acme/tiny:v1", "trusted") >= {*safe, "pytorch_model.bin", "modeling.py"}
+        assert not any("onnx" in path for path in asked)
+        assert fetched("hf://acme/absent") == set()

@@ -15,6 +15,7 @@ from support.s3 import BUCKET, CONN_ID, S3Server
 from support.tasks import context, run
 
 from airflow_provider_llmserve.endpoint import Endpoint
+from airflow_provider_llmserve.hooks.llmserve import LLMServeHook
 from airflow_provider_llmserve.operators import (
     AttachAdapterOperator,
     DetachAdapterOperator,
@@ -205,3 +206,11 @@ def test_a_missing_extra_is_named_with_its_pip_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(prepare, "REQUIRED", ("not_installed_here",))
     with pytest.raises(AirflowFailException, match=r"pip install 'airflow-provider-llmserve\[local\]'"):
         serve()
+
+
+def test_the_connections_test_button(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LLMServeHook("llmserve_default").test_connection() == (True, "The local platform answers.")
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", json.dumps({"conn_type": "llmserve", "extra": {"platform": "moon"}}))
+    fine, why = LLMServeHook("broken").test_connection()
+    assert not fine
+    assert "platform" in why

@@ -80,8 +80,9 @@ def reply(name: str = "m", status: int = 200, *, ago: float = 1, text: str = "",
     return Reply(name, status, NOW - timedelta(seconds=ago), text, on)
 
 
-def lease(ago: float = 1) -> dict[str, Any]:
-    spec = {"renewTime": stamp(NOW - timedelta(seconds=ago)), "leaseDurationSeconds": 15}
+def lease(ago: float = 1, *, led: float = 3600) -> dict[str, Any]:
+    times = {"acquireTime": stamp(NOW - timedelta(seconds=led)), "renewTime": stamp(NOW - timedelta(seconds=ago))}
+    spec = {**times, "leaseDurationSeconds": 15}
     return {"kind": "Lease", "metadata": {"name": "cc6bca10.substratus.ai", "namespace": "ai"}, "spec": spec}
 
 
@@ -236,6 +237,12 @@ def test_a_dead_pod_is_not_replaced_so_it_ends_the_wait() -> None:
 )
 def test_a_manager_that_does_not_run(ago: float, objects: tuple[dict[str, Any], ...], reason: str) -> None:
     assert judge(model(), lease(ago), *objects, replies=(reply(),)).reason == reason
+
+
+def test_a_manager_that_came_back_a_moment_ago_rejects_nothing() -> None:
+    old = pod(container={"image": "vllm:0"})
+    assert judge(model(), lease(led=3600), old).reason == "manager_rejects"
+    assert judge(model(), lease(led=5), old).reason == "old_version_serves"
 
 
 def test_superseded_stopped_and_gone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -44,8 +45,8 @@ def test_requests_of_a_profile_are_multiplied() -> None:
     assert system is not None
     assert system.surge == 1
     assert system.proxy_mode == "internal"
-    assert system.requests("gpu:4") == {"cpu": Decimal(2), "nvidia.com/gpu": Decimal(4)}
-    assert system.requests("none:1") == {}
+    assert system.amounts("gpu:4", "requests") == {"cpu": Decimal(2), "nvidia.com/gpu": Decimal(4)}
+    assert system.amounts("none:1", "requests") == {}
 
 
 @given(st.text(max_size=40) | st.sampled_from(["{", "a: [1", "resourceProfiles: 3", "- x"]))
@@ -162,6 +163,46 @@ def test_a_model_without_an_image_gets_the_configured_one() -> None:
     assert compare(asked, before=SPEC), "the image that was named before is another version, whatever the configuration"
     pod = {"spec": {"containers": [CONTAINER], "priorityClassName": "high"}}
     assert differences(pod, {"metadata": {"name": "m"}, "spec": asked}, {}, system) == ["image vllm:1 instead of vllm:cpu"]
+
+
+PLAIN = {"requests": {"cpu": 1}}
+SSD, HDD = {"nodeSelector": {"disk": "ssd"}}, {"nodeSelector": {"disk": "hdd"}}
+SPOT = {"tolerations": [{"key": "spot", "operator": "Exists"}]}
+ZONE: dict[str, Any] = {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "asked"),
+    [
+        (PLAIN, PLAIN | SSD),
+        (PLAIN | SSD, PLAIN),
+        (PLAIN | SSD, PLAIN | HDD),
+        (PLAIN, PLAIN | SPOT),
+        (PLAIN | SPOT, PLAIN),
+        (PLAIN, PLAIN | ZONE),
+        (PLAIN | ZONE, PLAIN),
+        (PLAIN, PLAIN | {"runtimeClassName": "nvidia"}),
+        (PLAIN | {"schedulerName": "mine"}, PLAIN),
+        (PLAIN, PLAIN | {"limits": {"memory": "2Gi"}}),
+        (PLAIN | {"limits": {"memory": "2Gi"}}, PLAIN),
+        ({"requests": {"cpu": 1, "nvidia.com/gpu": 1}}, PLAIN),
+    ],
+)
+def test_two_profiles_of_like_requests_are_told_apart(earlier: dict[str, Any], asked: dict[str, Any]) -> None:
+    system = config.of({"data": {"system.yaml": json.dumps({"resourceProfiles": {"earlier": earlier, "asked": asked}})}})
+
+    def pod(profile: dict[str, Any]) -> dict[str, Any]:
+        requests = {**profile.get("limits", {}), **profile["requests"]}  # as the API server fills them in
+        resources = {"requests": requests, "limits": profile.get("limits", {})}
+        placed = {key: value for key, value in profile.items() if key not in ("requests", "limits")}
+        usual = [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]
+        placed["tolerations"] = [*placed.get("tolerations", []), *usual]
+        return {"spec": {"priorityClassName": "high", **placed, "containers": [{**CONTAINER, "resources": resources}]}}
+
+    model = {"metadata": {"name": "m"}, "spec": {**SPEC, "resourceProfile": "asked:1"}}
+    before = {**SPEC, "resourceProfile": "earlier:1"}
+    assert differences(pod(earlier), model, before, system)
+    assert differences(pod(asked), model, before, system) == []
 
 
 def test_what_the_managers_configuration_adds_is_no_difference() -> None:

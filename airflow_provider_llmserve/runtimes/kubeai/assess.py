@@ -137,12 +137,12 @@ def _no_pods(view: View) -> Assessment | None:
     """Fewer pods of our version than asked for, and nothing that would become one."""
     if view.current or view.replicas == 0:
         return None
-    if view.waited < REACTS_WITHIN or view.ending:
+    if view.manager_had < REACTS_WITHIN or view.ending:
         return None
     return verdict(
         State.DEGRADED if view.serving else State.PROGRESSING,
         "manager_rejects",
-        f"no pod of this version was made in {view.waited.seconds} s",
+        f"no pod of this version was made in {view.manager_had.seconds} s",
         detail=_counts(view),
     )
 

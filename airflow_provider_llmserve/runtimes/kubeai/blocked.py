@@ -124,7 +124,9 @@ def no_room(view: View) -> Assessment | None:
     """The namespace's quota leaves no room for one more pod: the API server refuses it, and only the manager's log says so."""
     if view.config is None or len(view.current) >= view.replicas:
         return None
-    wants = {f"requests.{key}": amount for key, amount in view.config.requests(text(view.asked, "resourceProfile")).items()}
+    wants = {
+        f"requests.{key}": amount for key, amount in view.config.amounts(text(view.asked, "resourceProfile"), "requests").items()
+    }
     wants |= {"pods": Decimal(1)}
     wants |= {key: wants[f"requests.{key}"] for key in ("cpu", "memory") if f"requests.{key}" in wants}
     for quota in view.observed.of("ResourceQuota"):

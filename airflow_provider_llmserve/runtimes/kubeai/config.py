@@ -28,10 +28,19 @@ class SystemConfig:
     patched: bool = False
     """The configuration patches every pod (``modelServerPods.jsonPatches``), so image and resources need not be as it says."""
 
-    def requests(self, resource_profile: str) -> dict[str, Decimal]:
-        """What one pod of ``<profile>:<n>`` requests, in base units; empty where the profile is not known."""
-        name, count = split_profile(resource_profile)
-        rows = _mapping(self.resource_profiles.get(name, {}).get("requests"))
+    def profile(self, resource_profile: str) -> Mapping[str, Any]:
+        """The entry of ``<profile>:<n>``, as it stands there; empty where the profile is not known."""
+        return self.resource_profiles.get(split_profile(resource_profile)[0], {})
+
+    def amounts(self, resource_profile: str, kind: str) -> dict[str, Decimal]:
+        """What one pod of ``<profile>:<n>`` has of ``requests`` or ``limits``, in base units; empty where the profile is not known.
+
+        The API server fills a request that is not given from its limit.
+        """
+        profile, (_, count) = self.profile(resource_profile), split_profile(resource_profile)
+        rows = dict(_mapping(profile.get(kind)))
+        if kind == "requests":
+            rows = {**_mapping(profile.get("limits")), **rows}
         wanted = {key: quantity(value) for key, value in rows.items()}
         return {key: value * count for key, value in wanted.items() if value is not None}
 

@@ -35,7 +35,7 @@ def differences(pod: Object, model: Object, before: Mapping[str, Any], config: S
         *_arguments(container, spec, before),
         *_environment(container, spec, before),
         *_source(container, spec, model),
-        *_placement(pod, container, spec, config),
+        *_placement(pod, container, spec, before, config),
         *_mounts(container, spec),
     ]
 
@@ -105,14 +105,39 @@ def _source(container: Mapping[str, Any], spec: Mapping[str, Any], model: Object
             yield f"another model than {ref}"
 
 
-def _placement(pod: Object, container: Mapping[str, Any], spec: Mapping[str, Any], config: SystemConfig | None) -> Iterator[str]:
+def _placement(
+    pod: Object, container: Mapping[str, Any], spec: Mapping[str, Any], before: Mapping[str, Any], config: SystemConfig | None
+) -> Iterator[str]:
+    """The priority class, and what the resource profile gives a pod: two profiles may differ in no more than a node selector."""
     if spec.get("priorityClassName") and spec["priorityClassName"] != at(pod, "spec", "priorityClassName"):
         yield f"priority class is not {spec['priorityClassName']}"
-    wants = config.requests(text(spec, "resourceProfile")) if config and not config.patched else {}
-    has = mapping(container, "resources", "requests")
-    for key, amount in wants.items():
-        if quantity(has.get(key)) != amount:
-            yield f"requests {has.get(key)} of {key}, {spec['resourceProfile']} is {amount}"
+    if config is None or config.patched:
+        return
+    profile, earlier = text(spec, "resourceProfile"), text(before, "resourceProfile")
+    for kind in ("requests", "limits"):
+        has = mapping(container, "resources", kind)
+        wants, had = config.amounts(profile, kind), config.amounts(earlier, kind)
+        for key, amount in wants.items():
+            if quantity(has.get(key)) != amount:
+                yield f"{kind} {has.get(key)} of {key}, {profile} is {amount}"
+        for key in had.keys() - wants.keys():
+            if quantity(has.get(key)) == had[key]:
+                yield f"{kind} {key} of an earlier version"
+    wants_profile, had_profile = config.profile(profile), config.profile(earlier)
+    for key in ("nodeSelector", "affinity", "tolerations", "schedulerName", "runtimeClassName"):
+        has_parts = _parts(at(pod, "spec", key))
+        wants_parts, had_parts = _parts(wants_profile.get(key)), _parts(had_profile.get(key))
+        if not all(any(_contains(part, wanted) for part in has_parts) for wanted in wants_parts):
+            yield f"{key} is not that of {profile}"
+        elif any(part in has_parts for part in had_parts if part not in wants_parts):
+            yield f"{key} of an earlier version"
+
+
+def _parts(value: Any) -> list[Any]:
+    """A mapping as one mapping for each key, a list as its elements, anything else as itself; nothing as nothing."""
+    if isinstance(value, Mapping):
+        return [{key: part} for key, part in value.items()]
+    return value if isinstance(value, list) else [value] if value else []
 
 
 def _mounts(container: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[str]:

@@ -173,6 +173,12 @@ class View:
         return silent if silent > timedelta(0) else None
 
     @cached_property
+    def manager_had(self) -> timedelta:
+        """How long a manager has had to act on our change: since we asked, or since the manager that leads now began to."""
+        led = moment(self.lease, "spec", "acquireTime")
+        return self.waited if led is None else min(self.waited, self.now - led)
+
+    @cached_property
     def no_manager_here(self) -> bool:
         """Leases were listed, and the manager's is not in this namespace (it watches only the one it runs in)."""
         return "Lease" in self.observed.kinds and self.lease is None

@@ -69,3 +69,12 @@ def test_a_minimal_dag_serves_answers_and_leaves_nothing(dag_id: str, home: Path
     assert out["ask"].strip()
     assert out["teardown"] is True
     assert "no process is left" in printed
+
+
+def test_a_classifier_is_trained_served_and_judged(home: Path) -> None:
+    printed, out = demo("classify", home)
+    assert out["evaluate"]["verdict"] == "passed"
+    assert out["evaluate"]["metrics"]["accuracy"]["mean"] >= 0.85
+    assert len(out["ask"]) == 2
+    assert out["teardown"] is True
+    assert "no process is left" in printed

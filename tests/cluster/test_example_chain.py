@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from support.cluster import Cluster
+from support.kserve_controller import KServe
 from support.kubeai_manager import KubeAI
 from support.kubeai_serving import Site
 from support.kubeai_world import World
 from support.local_model import BASE, processes
 from support.s3 import BUCKET, CONN_ID, S3Server, s3_server
-from support.weights import Weights, weighty
+from support.tasks import run
+from support.weights import Weights, huggingfaceserver, weighty
+
+from airflow_provider_llmserve.operators import EvaluateOperator, HuggingFaceServeOperator, TeardownOperator
 
 pytestmark = pytest.mark.cluster
 
@@ -55,29 +58,39 @@ async def weights(tmp_path: Path) -> AsyncIterator[Weights]:
     assert processes(str(tmp_path / "weights")) == []
 
 
-async def demo(dag_id: str, home: Path, cluster: Cluster, namespace: str) -> tuple[str, dict[str, Any]]:
+def connections(cluster: Cluster, namespace: str) -> dict[str, dict[str, Any]]:
+    """Of a worker outside the cluster."""
+    extra = {"platform": "kubernetes", "namespace": namespace, "access": "api-server"}
+    return {
+        "llmserve_default": {"conn_type": "llmserve", "extra": extra},
+        "kubernetes_default": {"conn_type": "kubernetes", "extra": {"kube_config": json.dumps(cluster.kubeconfig)}},
+    }
+
+
+async def demo(dag_id: str, home: Path, cluster: Cluster, namespace: str, **environment: str) -> tuple[str, dict[str, Any]]:
     """Run one example from outside the cluster; what it printed and what its tasks returned."""
-    login = {"conn_type": "kubernetes", "extra": {"kube_config": json.dumps(cluster.kubeconfig)}}
-    run = await asyncio.create_subprocess_exec(
+    known = connections(cluster, namespace)
+    process = await asyncio.create_subprocess_exec(
         *(sys.executable, "scripts/demo.py", dag_id),
         cwd=ROOT,
         env={
             **os.environ,
             "LLMSERVE_DEMO_HOME": str(home),
             "LLMSERVE_DEMO_ADAPTERS": f"s3://{BUCKET}/adapters",
-            "LLMSERVE_DEMO_CONNECTION": json.dumps({"platform": "kubernetes", "namespace": namespace, "access": "api-server"}),
-            "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(login),
+            "LLMSERVE_DEMO_CONNECTION": json.dumps(known["llmserve_default"]["extra"]),
+            "AIRFLOW_CONN_KUBERNETES_DEFAULT": json.dumps(known["kubernetes_default"]),
+            **environment,
         },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
     try:
-        said, _ = await asyncio.wait_for(run.communicate(), PATIENCE)
+        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     finally:
-        if run.returncode is None:
-            os.killpg(run.pid, signal.SIGKILL)  # Airflow's own processes too
-    assert run.returncode == 0, said.decode() + (home / "airflow.log").read_text()[-8000:]
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)  # Airflow's own processes too
+    assert process.returncode == 0, said.decode() + (home / "airflow.log").read_text()[-8000:]
     return said.decode(), json.loads((home / "outputs.json").read_text())
 
 
@@ -110,19 +123,9 @@ async def test_an_adapter_trained_uploaded_served_by_kubeai_judged_and_torn_down
 
 
 @pytest.fixture
-async def huggingfaceserver(cluster: Cluster, weights: Weights) -> AsyncIterator[None]:
-    """What answers on port 8080 of every pod."""
-
-    async def complete(request: web.Request) -> web.Response:
-        body = await request.json()
-        if body["model"] != "writer":
-            return web.json_response({"error": f"Model with name {body['model']} does not exist."}, status=404)
-        status, answer = await weights.ask("writer", BASE, {}, None, request.match_info["route"], body)
-        return web.json_response(answer, status=status)
-
-    app = web.Application()
-    app.router.add_post("/openai/v1/{route:.+}", complete)
-    site = Site(app)
+async def pods(cluster: Cluster, namespace: str, weights: Weights) -> AsyncIterator[None]:
+    """The one pod of the namespace answers on its port 8080."""
+    site = Site(huggingfaceserver(weights, lambda: cluster.admin.items(f"/api/v1/namespaces/{namespace}/pods")[0]))
     await site.start()
     cluster.route("*:8080", site.port)
     yield
@@ -130,14 +133,70 @@ async def huggingfaceserver(cluster: Cluster, weights: Weights) -> AsyncIterator
     await site.stop()
 
 
-async def test_a_model_served_by_a_deployment_answers_and_leaves_nothing(
-    cluster: Cluster, namespace: str, huggingfaceserver: None, home: Path
-) -> None:
-    printed, out = await demo("serve_huggingface", home, cluster, namespace)
+def nothing_left(cluster: Cluster, namespace: str) -> bool:
+    kinds = ("apis/apps/v1/{}/deployments", "api/v1/{}/pods", "api/v1/{}/services", "api/v1/{}/secrets")
+    return not any(cluster.admin.items("/" + kind.format(f"namespaces/{namespace}")) for kind in kinds)
 
+
+async def test_a_classifier_trained_served_by_a_deployment_judged_and_torn_down(
+    cluster: Cluster, namespace: str, s3: S3Server, pods: None, home: Path
+) -> None:
+    printed, out = await demo("classify", home, cluster, namespace, **s3_login(s3))
+
+    endpoint = out["serve"]
+    assert endpoint["identity"]["runtime"] == "deployment"
+    assert endpoint["oipUrl"] == f"http://tickets.{namespace}.svc:8080"
+    assert endpoint["service"]["apiServer"] == "kubernetes_default"
+    assert out["train"]["url"].startswith(f"s3://{BUCKET}/")
+    assert out["evaluate"]["metrics"]["accuracy"]["mean"] >= 0.85
+    assert [one["label"] for one in out["ask"]] == [1, 2]
+    assert out["teardown"] is True
+    assert "the last pod was gone" in printed
+    assert nothing_left(cluster, namespace)
+
+
+async def test_a_model_served_by_a_deployment_answers_a_tasks_own_client_and_leaves_nothing(
+    cluster: Cluster, namespace: str, pods: None, home: Path
+) -> None:
+    _, out = await demo("serve_huggingface", home, cluster, namespace)
     assert out["serve"]["identity"]["runtime"] == "deployment"
     assert out["ask"].strip()
     assert out["teardown"] is True
-    assert "the last pod was gone" in printed
-    for path in ("apis/apps/v1/namespaces/{}/deployments", "api/v1/namespaces/{}/pods", "api/v1/namespaces/{}/services"):
-        assert cluster.admin.items("/" + path.format(namespace)) == []
+    assert nothing_left(cluster, namespace)
+
+
+async def test_the_same_steps_with_an_inferenceservice(
+    cluster: Cluster, namespace: str, pods: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for conn_id, connection in connections(cluster, namespace).items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+    dataset = tmp_path / "capitals.jsonl"
+    dataset.write_text(json.dumps({"prompt": "The capital of France is", "expected": "Paris"}))
+    spec = {"model_name": "writer", "path": BASE, "huggingface_task": "text_generation", "runtime": "inferenceservice"}
+
+    def steps() -> tuple[dict[str, Any], dict[str, Any], bool]:
+        endpoint = run(HuggingFaceServeOperator(task_id="serve", spec=spec))
+        asked = {"endpoint": endpoint, "dataset": dataset.as_uri(), "metrics": ["contains"], "api": "completion"}
+        judged = run(EvaluateOperator(task_id="judge", gates=[{"metric": "contains", "min": 1}], max_tokens=8, **asked))
+        return endpoint, judged, run(TeardownOperator(task_id="free", endpoint=endpoint))
+
+    with KServe(cluster, namespace):
+        endpoint, judged, torn_down = await asyncio.to_thread(steps)
+
+    assert endpoint["identity"]["runtime"] == "inferenceservice"
+    assert endpoint["service"]["apiServer"] == "kubernetes_default"
+    assert judged["verdict"] == "passed"
+    assert torn_down is True
+    assert cluster.admin.items(f"/apis/serving.kserve.io/v1beta1/namespaces/{namespace}/inferenceservices") == []
+    assert nothing_left(cluster, namespace)
+
+
+def s3_login(s3: S3Server) -> dict[str, str]:
+    """The machine's own credentials, which a path without a connection uses."""
+    connection = json.loads(s3.connection(CONN_ID))
+    return {
+        "AWS_ACCESS_KEY_ID": connection["login"],
+        "AWS_SECRET_ACCESS_KEY": connection["password"],
+        "AWS_ENDPOINT_URL": s3.endpoint,
+        "AIRFLOW_VAR_LLMSERVE_MODELS": f"s3://{BUCKET}/classifiers",
+    }

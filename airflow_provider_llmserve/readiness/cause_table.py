@@ -178,6 +178,8 @@ ADAPTER: tuple[Row, ...] = (
     ("vllm", "L", (), ("does not support lora", "no supported lora modules"), "lora_unsupported_model", ""),
     ("vllm", "LH", (), ("the size of tensor a",), "adapter_base_mismatch", ""),
     ("vllm", "H", ("404",), ("the model `…` does not exist", "model with name…does not exist"), "adapter_not_loaded", ""),
+    ("manager", "L", (), ("load vllm adapter…unexpected status code: 4",), "adapter_rejected", ""),
+    ("manager", "L", (), ("exec adapter load for pod",), "adapter_download_failed", ""),
 )
 
 GENERIC: tuple[Row, ...] = (

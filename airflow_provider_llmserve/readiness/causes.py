@@ -33,6 +33,7 @@ FAMILY: Mapping[str, frozenset[str]] = {
     "huggingfaceserver": frozenset({"vllm", "hfs", "storage"}),
     "storage-initializer": frozenset({"storage"}),
     "kubeai-loader": frozenset({"loader"}),
+    "kubeai-manager": frozenset({"manager"}),
     "ollama": frozenset({"ollama"}),
     "infinity": frozenset({"infinity", "vllm"}),
 }

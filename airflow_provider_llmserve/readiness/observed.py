@@ -17,7 +17,8 @@ Object = Mapping[str, Any]
 class Reply:
     """The answer to one :class:`~airflow_provider_llmserve.readiness.state.Ask`.
 
-    ``status`` is the HTTP status, 0 where no answer came; ``text`` the body's (or the fault's) first 4,000 characters.
+    ``status`` is the HTTP status, 0 where no answer came; ``text`` the beginning of the body (or of the fault): 4,000 characters through
+    the gateway, 65,536 of one pod's list of models.
     """
 
     name: str

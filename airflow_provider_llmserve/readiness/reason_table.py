@@ -48,6 +48,8 @@ ROLLOUT: tuple[Row, ...] = (
 
 KUBEAI: tuple[Row, ...] = (
     ("adapter_not_loaded", "W", True, "An adapter is not loaded on every pod yet.", "If it lasts: check the adapter's name and URL."),
+    ("adapter_rejected", "I", False, "The model server refuses the adapter; KubeAI says so in its manager's log alone.", "Check the adapter's rank, modules and base model against the server's arguments."),
+    ("adapter_download_failed", "W", True, "KubeAI's loader cannot fetch the adapter; KubeAI tries again for ever.", "Check the adapter's URL and the credentials for it."),
     ("adapter_still_loaded", "W", True, "An adapter that was taken out still answers.", ""),
     ("adapter_old_weights", "W", True, "The old weights of an adapter still answer under its name.", "Publish a new version of an adapter under a new name."),
     ("adapter_lost", "W", True, "The container restarted and lost its adapter; the pod's label stays.", "Delete the pod, or serve the adapter under a new name."),

@@ -146,6 +146,24 @@ class Runtime(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class LogTail:
+    """The last ``lines`` lines of a running container's log."""
+
+    pod: str
+    container: str
+    lines: int
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """A runtime whose verdict may rest on the log of a pod that is not the serving run's own: a controller's."""
+
+    def logs_wanted(self, expected: Expected, observed: Observed, now: datetime) -> Sequence[LogTail]:
+        """The logs that would tell more at this moment; most of the time none."""
+        ...
+
+
 @runtime_checkable
 class Telling(Protocol):
     """A runtime that has something to tell about a deployment in which nothing is wrong."""

@@ -242,8 +242,8 @@ async def test_a_failed_first_deployment_leaves_nothing(platform: KubernetesPlat
         ({"cache_profile": "nowhere"}, "unknown_cache_profile", True),
         ({"profile": "gpu"}, "unschedulable_gpu", False),
         ({"cache_profile": "nostore"}, "cache_volume_pending", False),
-        ({"adapters": [{"name": "gone", "url": "hf://acme/missing"}]}, "adapter_not_loaded", False),
-        ({"adapters": [{"name": "big", "url": "hf://acme/refused"}]}, "adapter_not_loaded", False),
+        ({"adapters": [{"name": "gone", "url": "hf://acme/missing"}]}, "adapter_download_failed", False),
+        ({"adapters": [{"name": "big", "url": "hf://acme/refused"}]}, "adapter_rejected", True),
         (
             {"url": "ollama://gemma2:2b", "engine": "OLlama", "model_name": "without-model", "args": []},
             "model_not_in_server",

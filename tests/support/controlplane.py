@@ -85,6 +85,8 @@ class ControlPlane:
         """First on kwok's PATH: a test puts a double of a program here that pods ``exec``."""
         self.pod_log = folder / "pod.log"
         """What the log of every pod says, in CRI format."""
+        self.manager_log = folder / "manager.log"
+        """The same for pods named ``kubeai``."""
         self.egress = Egress(folder / "egress.sock")
         self.admin: Kube
         self._binaries = binaries
@@ -99,6 +101,7 @@ class ControlPlane:
     def start(self) -> None:
         self.bin.mkdir()
         self.pod_log.write_text("")
+        self.manager_log.write_text("")
         try:
             self._start()
         except BaseException:
@@ -112,7 +115,8 @@ class ControlPlane:
         _keys(d)
         (d / "tokens.csv").write_text(f"{ADMIN_TOKEN},admin,admin,system:masters\n")
         (d / "egress.yaml").write_text(yaml.safe_dump(_egress(self.egress.socket)))
-        (d / "kwok.yaml").write_text((HERE / "kwok.yaml").read_text().replace("/tmp/testbed-pod.log", str(self.pod_log)))
+        logs = {"/tmp/testbed-pod.log": self.pod_log, "/tmp/testbed-manager.log": self.manager_log}
+        (d / "kwok.yaml").write_text(_replaced((HERE / "kwok.yaml").read_text(), logs))
         self.egress.start()
         self._cleanup.callback(self.egress.stop)
         self.run(
@@ -214,6 +218,12 @@ class ControlPlane:
             process.wait()
         self._processes.clear()
         self._cleanup.close()
+
+
+def _replaced(text: str, paths: dict[str, Path]) -> str:
+    for placeholder, path in paths.items():
+        text = text.replace(placeholder, str(path))
+    return text
 
 
 def _die_with_parent() -> None:

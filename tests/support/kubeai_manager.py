@@ -170,9 +170,18 @@ class KubeAI(CacheWork):
                 await self._reconcile(name)
                 self._failures.pop(name, None)
             except (ApiError, ConfigError, LoadError) as e:
-                self.log.append(f"{name}: {e}")
+                self._say(name, str(e), e.printed if isinstance(e, LoadError) else "")
                 self._failures[name] += 1
                 asyncio.get_running_loop().call_later(min(0.005 * 2 ** self._failures[name], 60), self._enqueue, name)
+
+    def _say(self, name: str, error: str, printed: str) -> None:
+        """One failed look at a Model, as controller-runtime's logger writes it; before it, raw, what the loader printed."""
+        self.log.append(f"{name}: {error}")
+        about = {"controller": "model", "controllerKind": "Model", "namespace": self.namespace, "name": name, "error": error}
+        lines = [printed] if printed else []
+        lines += [f"{now_text()[:19]}Z\tERROR\tReconciler error\t{json.dumps(about)}", "sigs.k8s.io/controller-runtime/…"]
+        with self.cluster.plane.manager_log.open("a") as log:
+            log.writelines(f"{now_text()} stdout F {line}\n" for line in lines)
 
     # The controller
 
@@ -286,10 +295,17 @@ class KubeAI(CacheWork):
             for name, url in ensure:
                 await asyncio.sleep(self.world.download)
                 if url in self.world.missing:
-                    raise LoadError(f'exec adapter load for pod "{server.pod}": {url} not found')
+                    raise LoadError(
+                        f'reconciling adapters: exec adapter load for pod "{self.namespace}/{server.pod}": exec adapter load: '
+                        "streaming: command terminated with exit code 1",
+                        printed=f"huggingface_hub.errors.RepositoryNotFoundError: 404 Client Error. Repository Not Found for {url}",
+                    )
                 server.files[name] = url
                 if url in self.world.refused:
-                    raise LoadError(f'load vllm adapter "{name}": 400')
+                    raise LoadError(
+                        f'reconciling adapters: load vllm adapter "{name}": unexpected status code: 400: '
+                        "LoRA rank 64 is greater than max_lora_rank 16."
+                    )
                 server.adapters.setdefault(name, url)  # "already loaded" is ignored: the old weights stay
                 await self._label(pod, name, url_hash(url))
             for name in remove:
@@ -332,7 +348,7 @@ class KubeAI(CacheWork):
         leases = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
         while True:
             for name in ("cc6bca10.substratus.ai", "kubeai.org"):
-                spec = {"holderIdentity": "kubeai-stand-in", "leaseDurationSeconds": self.world.lease, "renewTime": now_text()}
+                spec = {"holderIdentity": "kubeai_1b4e28ba-2fa1-11d2-883f-0016d3cca427", "leaseDurationSeconds": self.world.lease, "renewTime": now_text()}
                 lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
                 with suppress(ApiError):
                     kind = "application/apply-patch+yaml"
@@ -366,7 +382,11 @@ class KubeAI(CacheWork):
 
 
 class LoadError(Exception):
-    """An adapter did not load; the manager says so in its log alone."""
+    """An adapter did not load; the manager says so in its log alone. ``printed`` is what the loader wrote."""
+
+    def __init__(self, error: str, printed: str = "") -> None:
+        self.printed = printed
+        super().__init__(error)
 
 
 def _ready(pod: Object) -> bool:

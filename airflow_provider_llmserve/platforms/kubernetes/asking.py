@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 TIMEOUT = 10.0
 """Seconds for one question. Short, and asked anew: KubeAI's gateway never answers a request that came before its adapter."""
 EXCERPT = 4000
+"""Characters of an answer that are kept: enough for a completion of a few tokens and for any error's words."""
+POD_EXCERPT = 64 * 1024
+"""Of a pod's list of models, which is useless when cut: vLLM's takes about 500 characters for each adapter."""
 
 
 class Asker:
@@ -45,7 +48,13 @@ class Asker:
             status, text = await self._carry(call)
         except Exception as e:  # a refused connection, a bad URL, a body that breaks off: all of it is "no answer"
             status, text = 0, f"{type(e).__name__}: {e}"
-        return Reply(name=ask.name, pod=ask.pod, status=status, at=datetime.now(timezone.utc), text=text[:EXCERPT])
+        return Reply(
+            name=ask.name,
+            pod=ask.pod,
+            status=status,
+            at=datetime.now(timezone.utc),
+            text=text[: POD_EXCERPT if ask.pod else EXCERPT],
+        )
 
     async def _carry(self, call: Call) -> tuple[int, str]:
         if call.pod:

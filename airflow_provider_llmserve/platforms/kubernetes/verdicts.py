@@ -16,12 +16,13 @@ from airflow_provider_llmserve.platforms.kubernetes.asking import Asker
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
 from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, same_deployment, seen
-from airflow_provider_llmserve.readiness.observed import Expected, Observed, PodLog
+from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed, PodLog
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
 from airflow_provider_llmserve.runtimes import ownership
-from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, Runtime, Watched
+from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, LogTail, Manifest, Reading, Runtime, Watched
 from airflow_provider_llmserve.settings import Settings
+from airflow_provider_llmserve.specs import ServeSpec
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ ROUNDS = 3
 """Rounds of questions within one verdict: an answer may lead to a further question."""
 TAIL = 100
 """Lines of a crashed container's log."""
+TAIL_PAUSE = 3.0
+"""Seconds between two reads of the log of a running container."""
 
 _Place = tuple[str, str, int, bool]
 
@@ -48,18 +51,20 @@ class Watcher:
         self._settings = settings
         self._runtime = runtime
         self._run = run
-        self._spec = ownership.resolved(run.spec, run.name)
         self._expected = self._expect()
         self._logs: dict[_Place, PodLog] = {}
+        self._tails: dict[LogTail, tuple[float, PodLog]] = {}
         self._may_read_logs = True
+        self._reading = False
         self._asked = 0.0
 
     async def assessments(self) -> AsyncIterator[Assessment]:
         """See :meth:`platforms.base.Platform.assessments`."""
         async with Reflector(self._client, self._settings.namespace, self.watched()) as reflector:
             while True:
+                self._reading = False
                 yield await self._verdict(reflector)
-                await reflector.changed(PERIOD)
+                await reflector.changed(TAIL_PAUSE if self._reading else PERIOD)
 
     def watched(self) -> list[Watched]:
         """What the runtime wants to see, and the record where that is an object of its own."""
@@ -76,7 +81,7 @@ class Watcher:
         other = self._superseded(observed)
         if other is not None:
             return other
-        observed = observed.with_logs(*await self._crash_logs(observed))
+        observed = observed.with_logs(*await self._crash_logs(observed), *await self._tails_of(observed))
         found = self._assess(observed)
         for _ in range(ROUNDS):
             if not found.ask:
@@ -114,14 +119,19 @@ class Watcher:
     def _expect(self) -> Expected:
         run, native, at = self._run, self._run.native, datetime.now(timezone.utc)
         assert run.spec is not None
-        rendered = self._runtime.render(
-            self._spec, name=run.name, namespace=run.namespace, stopped=run.stopped, settings=self._settings
-        )
-        before = None
+        primary, *others = self._rendered(run.spec, run.stopped)
+        before: Object | None = None
         if isinstance(native, Standing):
             before = native.before
             at = _time(native.record.applied if native.record else "") or at
-        return Expected(manifest=rendered[0], asked_at=at, uid=run.uid, before=before, companions=tuple(rendered[1:]))
+        if before is None and run.previous is not None:
+            # Whoever goes on with a wait (another triggerer, a sensor) did not see what the write replaced; the record has it.
+            before = self._rendered(run.previous.spec, run.previous.stopped)[0]
+        return Expected(manifest=primary, asked_at=at, uid=run.uid, before=before, companions=tuple(others))
+
+    def _rendered(self, spec: ServeSpec, stopped: bool) -> list[Manifest]:
+        run, spec = self._run, ownership.resolved(spec, self._run.name)
+        return self._runtime.render(spec, name=run.name, namespace=run.namespace, stopped=stopped, settings=self._settings)
 
     def _endpoint(self, observed: Observed) -> Endpoint:
         return endpoint(self._runtime, self._settings, self._run, observed)
@@ -143,6 +153,25 @@ class Watcher:
             log.debug("no log: %s", e)
             return
         self._logs[place] = PodLog(pod=pod, container=container, text=text, previous=previous)
+
+    async def _tails_of(self, observed: Observed) -> list[PodLog]:
+        """The logs of running containers that the runtime asks for, read anew every TAIL_PAUSE seconds."""
+        if not isinstance(self._runtime, Reading) or not self._may_read_logs:
+            return []
+        wanted = self._runtime.logs_wanted(self._expected, observed, datetime.now(timezone.utc))
+        self._reading = bool(wanted)
+        for tail in wanted:
+            clock = asyncio.get_running_loop().time()
+            if tail in self._tails and clock - self._tails[tail][0] < TAIL_PAUSE:
+                continue
+            try:
+                text = await self._client.logs(self._settings.namespace, tail.pod, tail.container, tail=tail.lines)
+            except LLMServeError as e:
+                # Above all: not allowed, or the lease names a process that is no pod.
+                log.debug("no log: %s", e)
+                text = ""
+            self._tails[tail] = clock, PodLog(pod=tail.pod, container=tail.container, text=text)
+        return [self._tails[tail][1] for tail in wanted]
 
 
 def endpoint(runtime: Runtime, settings: Settings, run: ServingRun, observed: Observed) -> Endpoint:

@@ -22,7 +22,7 @@ from airflow_provider_llmserve.runtimes.base import (
     Watched,
 )
 from airflow_provider_llmserve.runtimes.kubeai import config, view
-from airflow_provider_llmserve.runtimes.kubeai.assess import assess
+from airflow_provider_llmserve.runtimes.kubeai.assess import assess, logs_wanted
 from airflow_provider_llmserve.runtimes.kubeai.endpoint import call, endpoint
 from airflow_provider_llmserve.runtimes.kubeai.preflight import findings, lookups
 from airflow_provider_llmserve.runtimes.kubeai.render import render
@@ -36,6 +36,7 @@ __all__ = [
     "call",
     "endpoint",
     "findings",
+    "logs_wanted",
     "lookups",
     "render",
     "watched",

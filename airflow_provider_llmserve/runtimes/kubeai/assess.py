@@ -15,7 +15,8 @@ from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.pods import pod_ready
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import Assessment, State
-from airflow_provider_llmserve.runtimes.kubeai import adapters, blocked, deleting
+from airflow_provider_llmserve.runtimes.base import LogTail
+from airflow_provider_llmserve.runtimes.kubeai import adapters, blocked, deleting, manager_log
 from airflow_provider_llmserve.runtimes.kubeai.drift import drift
 from airflow_provider_llmserve.runtimes.kubeai.proof import prove
 from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
@@ -37,6 +38,13 @@ def assess(expected: Expected, observed: Observed, now: datetime) -> Assessment:
         if found is not None:
             return found
     return verdict(State.PROGRESSING, "starting", _counts(view))
+
+
+def logs_wanted(expected: Expected, observed: Observed, now: datetime) -> tuple[LogTail, ...]:
+    """The manager's log, while pods that are right and ready lack an adapter."""
+    view = View(expected, observed, now)
+    lacking = expected.present and view.current and all(pod_ready(p) for p in view.current) and _unlabelled(view)
+    return manager_log.wanted(view) if lacking else ()
 
 
 def _absent(view: View) -> Assessment | None:
@@ -172,11 +180,12 @@ def _adapters(view: View) -> Assessment | None:
         return None
     missing = _unlabelled(view)
     if missing:
-        return verdict(
+        lacking = "; ".join(f"{adapter} on {', '.join(pods)}" for adapter, pods in missing.items())
+        return manager_log.explain(view, missing) or verdict(
             State.DEGRADED if view.waited > REACTS_WITHIN else State.PROGRESSING,
             "adapter_not_loaded",
-            f"adapter not loaded: {'; '.join(f'{a} on {pods}' for a, pods in missing.items())}",
-            detail="KubeAI tells the cause in its manager's log alone: a download that fails, a rank above --max-lora-rank."
+            f"adapter not loaded: {lacking}",
+            detail="KubeAI tells the cause in its manager's log alone, where nothing was found or which may not be read (pods/log)."
             if view.waited > REACTS_WITHIN
             else "",
         )
@@ -186,13 +195,13 @@ def _adapters(view: View) -> Assessment | None:
     return None
 
 
-def _unlabelled(view: View) -> dict[str, str]:
+def _unlabelled(view: View) -> dict[str, list[str]]:
     """Wanted adapter to the pods that do not carry its label with the hash of its URL."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for name, url in adapters.wanted(view.asked).items():
         pods = [name_of(p) for p in view.current if adapters.labels(p).get(name) != adapters.url_hash(url)]
         if pods:
-            found[name] = ", ".join(pods)
+            found[name] = pods
     return found
 
 

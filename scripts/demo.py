@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +41,15 @@ OURS = re.compile(r"\[\w+ *\] (.*?) \[(?:training|airflow_provider_llmserve)[\w.
 
 def airflow(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("airflow")), *arguments]
+
+
+def prepare_database() -> None:
+    """``airflow db migrate``, once for each version of Airflow."""
+    migrated = HOME / f"migrated-{version('apache-airflow')}"
+    if not migrated.exists():
+        print("Preparing Airflow's database …", flush=True)
+        subprocess.run(airflow("db", "migrate"), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        migrated.touch()
 
 
 def run_dag(dag_id: str) -> int:
@@ -128,8 +138,7 @@ def main(dag_id: str = "refresh_adapter") -> int:
     HOME.mkdir(parents=True, exist_ok=True)
     os.environ.update(ENVIRONMENT)
     started = time.monotonic()
-    print("Preparing Airflow's database …", flush=True)
-    subprocess.run(airflow("db", "migrate"), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    prepare_database()
     print(f"Running example_dags/{dag_id}.py (all of Airflow's log: {LOG})", flush=True)
     code = run_dag(dag_id)
     out = outputs(dag_id)

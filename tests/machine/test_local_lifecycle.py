@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import openai
 import pytest
 from support.local_model import BASE, environment, model_path, processes, random_pairs, write_adapter
@@ -25,7 +26,7 @@ from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.platform import LocalPlatform
 from airflow_provider_llmserve.readiness.state import Assessment, State
 from airflow_provider_llmserve.settings import Settings
-from airflow_provider_llmserve.specs import KubeAIText
+from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
 pytestmark = pytest.mark.machine
 
@@ -401,3 +402,15 @@ async def test_a_redeployment_by_another_run_keeps_the_good_one_for_a_rollback(p
     settled = await platform.find(Target(name="smol"))
     assert settled is not None
     assert settled.previous is None
+
+
+async def test_a_standalone_model_that_is_not_ready_says_503_to_probes(platform: LocalPlatform) -> None:
+    alone = HuggingFaceServe.parse({"path": BASE.replace("hf://", "huggingface://"), "model_name": "smol"})
+    endpoint = await lifecycle.serve(platform, Want(spec=alone, name="smol", owner=OWNER), timeout=120)
+    probe = f"{endpoint.service.url}/v2/models/smol/ready"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(probe) as ready:
+            assert ready.status == 200
+        await lifecycle.change(platform, lifecycle.target_of(endpoint), lambda s, _: (s, True), timeout=30)
+        async with session.get(probe) as stopped:
+            assert stopped.status == 503

@@ -129,7 +129,9 @@ class Gateway:
 
     async def model_ready(self, request: web.Request) -> web.Response:
         run, _ = self._find(request.match_info["model"])
-        return web.json_response({"name": request.match_info["model"], "ready": bool(run.snapshot().ready)})
+        ready = bool(run.snapshot().ready)
+        # huggingfaceserver says 503 for a model that is not ready; probes look at the status alone.
+        return web.json_response({"name": request.match_info["model"], "ready": ready}, status=200 if ready else 503)
 
     async def model_metadata(self, request: web.Request) -> web.Response:
         name = request.match_info["model"]

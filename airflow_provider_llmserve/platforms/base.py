@@ -123,3 +123,10 @@ class Platform(Protocol):
         Raises :class:`StillThere` after ``timeout`` seconds, naming what is left. ``force`` allows removing a stuck finalizer.
         """
         ...
+
+    async def see_off(self, target: Target, *, timeout: float) -> None:
+        """Return when nothing runs any more of a serving run that :meth:`find` does not find: its object may go before its pods.
+
+        Deletes nothing. Raises :class:`StillThere` after ``timeout`` seconds, naming what is left.
+        """
+        ...

@@ -150,6 +150,7 @@ async def teardown(platform: Platform, target: Target, *, timeout: float, force:
     """
     standing = await platform.find(target)
     if standing is None:
+        await platform.see_off(target, timeout=timeout)
         log.info("%s %s is gone already", target.kind or "serving run", target.name)
         return False
     if target.uid and standing.uid != target.uid:

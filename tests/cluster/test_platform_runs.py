@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from support.answers import answering
-from support.cluster import Cluster
+from support.cluster import Cluster, hook_for
 from support.kube import until
 from support.toy import ONE, TWO, deployment, first, is_ready, pods, spec, want
 from support.toy_runtime import ToyRuntime
 
 from airflow_provider_llmserve.errors import Conflict, StillThere, Superseded
 from airflow_provider_llmserve.platforms.base import Good, Target
+from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import serve, target_of, teardown
 from airflow_provider_llmserve.readiness.state import State
+from airflow_provider_llmserve.runtimes.base import Kind
 from airflow_provider_llmserve.settings import Settings
 
 pytestmark = pytest.mark.cluster
@@ -207,6 +212,60 @@ async def test_a_pod_that_does_not_end_is_named(
     await platform.delete(run, timeout=30)
 
 
+async def test_a_retried_teardown_waits_for_pods_whose_owner_is_gone(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, node: str
+) -> None:
+    """Deleted in the background, an object is gone before its pods are: they still hold their GPUs."""
+    await platform.apply(want(), replacing=None)
+    until("a pod runs", lambda: any(p["status"].get("podIP") for p in pods(cluster, settings)))
+    (pod,) = pods(cluster, settings)
+    path = f"/api/v1/namespaces/{settings.namespace}/pods/{pod['metadata']['name']}"
+    cluster.admin.merge(path, {"metadata": {"finalizers": ["example.com/slow"]}})
+    cluster.plane.pause("kwok")  # it would remove the finalizer
+    try:
+        cluster.admin.delete(f"/apis/apps/v1/namespaces/{settings.namespace}/deployments/toy", propagationPolicy="Background")
+        until("the deployment is gone", lambda: not _deployments(cluster, settings))
+        with pytest.raises(StillThere, match=f"is gone, but.*{pod['metadata']['name']}.*still hold their resources"):
+            await teardown(platform, Target("toy"), timeout=1)
+        assert "deletionTimestamp" in (cluster.admin.get(path) or {})["metadata"], "by the collector; we delete nothing"
+        waiting = asyncio.create_task(teardown(platform, Target("toy"), timeout=30))
+    finally:
+        cluster.plane.resume("kwok")
+    assert not await waiting
+    assert pods(cluster, settings) == []
+
+
+async def test_a_strangers_pod_under_our_label_is_not_waited_for(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings
+) -> None:
+    body = {"metadata": {"name": "theirs", "labels": {"toy": "toy"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    cluster.admin.create(f"/api/v1/namespaces/{settings.namespace}/pods", body)
+
+    assert not await teardown(platform, Target("toy"), timeout=1)
+
+
+async def test_of_two_writers_at_the_same_moment_one_is_told(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, toy: ToyRuntime
+) -> None:
+    """Both read the same object, and both send before either has an answer: the version in the write decides."""
+    await platform.apply(want(), replacing=None)
+    seen = await platform.find(Target("toy"))
+    async with two_at_once(cluster, settings, first_kind(toy)) as (one, two):
+        results = await asyncio.gather(
+            one.apply(want(spec("i:2")), replacing=seen),
+            two.apply(want(spec("i:3"), TWO), replacing=seen),
+            return_exceptions=True,
+        )
+    lost = [r for r in results if isinstance(r, BaseException)]
+    assert [type(r) for r in lost] == [Conflict]
+    (won,) = (r for r in results if not isinstance(r, BaseException))
+    stands = await platform.find(Target("toy"))
+    assert stands is not None
+    assert (stands.owner, stands.spec) == (won.owner, won.spec)
+    image = deployment(cluster, settings)["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert image == stands.spec.image, "the record and what runs are of one writer"  # type: ignore[union-attr]
+
+
 async def test_a_newer_deployment_is_never_deleted(platform: KubernetesPlatform, cluster: Cluster, settings: Settings) -> None:
     older = await platform.apply(want(), replacing=None)
     await platform.apply(want(spec("i:2"), TWO), replacing=older)
@@ -214,6 +273,43 @@ async def test_a_newer_deployment_is_never_deleted(platform: KubernetesPlatform,
     with pytest.raises(Superseded):
         await platform.delete(older, timeout=5)
     assert "deletionTimestamp" not in deployment(cluster, settings)["metadata"]
+
+
+def _deployments(cluster: Cluster, settings: Settings) -> list[dict[str, Any]]:
+    return cluster.admin.items(f"/apis/apps/v1/namespaces/{settings.namespace}/deployments")
+
+
+def first_kind(toy: ToyRuntime) -> str:
+    """The kind that carries the record: two writers meet there."""
+    return "ConfigMap" if toy.RECORD == "companion" else "Deployment"
+
+
+@asynccontextmanager
+async def two_at_once(
+    cluster: Cluster, settings: Settings, kind: str
+) -> AsyncIterator[tuple[KubernetesPlatform, KubernetesPlatform]]:
+    """Two platforms whose first writes of ``kind`` leave together, when both are ready to send."""
+    ready: list[Client] = []
+    go = asyncio.Event()
+
+    def hold(client: Client) -> None:
+        send = client.apply
+
+        async def apply(k: Kind, *arguments: Any, dry_run: bool = False, **options: Any) -> Any:
+            if k.kind == kind and not dry_run and client not in ready:
+                ready.append(client)
+                if len(ready) == 2:
+                    go.set()
+                await asyncio.wait_for(go.wait(), 20)
+            return await send(k, *arguments, dry_run=dry_run, **options)
+
+        client.apply = apply  # type: ignore[method-assign]
+
+    hook = hook_for(cluster.kubeconfig)
+    async with KubernetesPlatform(settings, make_hook=hook) as one, KubernetesPlatform(settings, make_hook=hook) as two:
+        hold(one.client)
+        hold(two.client)
+        yield one, two
 
 
 def everything(cluster: Cluster, settings: Settings) -> dict[str, str]:

@@ -94,6 +94,9 @@ class MemoryPlatform:
             openai_service=OpenAIService(base_url="http://127.0.0.1:1/openai/v1", model=run.name),
         )
 
+    async def see_off(self, target: Target, *, timeout: float) -> None:
+        self.writes.append(f"see off {target.name}")
+
     async def delete(self, run: ServingRun, *, timeout: float, force: bool = False) -> None:
         del self.runs[run.name]
         self.writes.append(f"delete {run.name}")

@@ -71,6 +71,9 @@ class KubernetesPlatform:
     async def delete(self, run: ServingRun, *, timeout: float, force: bool = False) -> None:
         await teardown.delete(self.client, runtime(run.runtime), run, timeout=timeout, force=force)
 
+    async def see_off(self, target: Target, *, timeout: float) -> None:
+        await teardown.see_off(self.client, self.settings.namespace, target, timeout=timeout)
+
     async def _look(self, watched: list[Watched]) -> Observed:
         """One snapshot of what must be readable."""
         required = [w for w in watched if w.required]

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-from airflow_provider_llmserve.errors import Conflict, NotFound, StillThere, Superseded
-from airflow_provider_llmserve.platforms.base import ServingRun
+from airflow_provider_llmserve.errors import Conflict, NotFound, StillThere, Superseded, Unavailable
+from airflow_provider_llmserve.platforms.base import ServingRun, Target
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
-from airflow_provider_llmserve.platforms.kubernetes.standing import read, same_deployment
+from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, read, same_deployment
+from airflow_provider_llmserve.readiness.fields import items, name_of
 from airflow_provider_llmserve.readiness.observed import Object, Observed
+from airflow_provider_llmserve.readiness.pods import pod_ended
+from airflow_provider_llmserve.runtimes import runtimes_of
 from airflow_provider_llmserve.runtimes.base import DEPLOYMENT, POD, REPLICA_SET, Runtime, Watched
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TRIES = 10
 CHAIN = (DEPLOYMENT, REPLICA_SET, POD)
@@ -25,14 +32,21 @@ KUBERNETES_OWN = ("foregroundDeletion", "orphan")
 
 
 async def delete(client: Client, runtime: Runtime, run: ServingRun, *, timeout: float, force: bool) -> None:
-    """See :meth:`platforms.base.Platform.delete`. Raises :class:`Superseded` where it became another deployment's meanwhile."""
+    """See :meth:`platforms.base.Platform.delete`. Raises :class:`Superseded` where it became another deployment's meanwhile.
+
+    However often the client tries again while the API server is away, the deletion is asked for within ``timeout`` or not at all.
+    """
     watched = [w for w in runtime.watched(run.name) if w.kind in CHAIN and w.kind != runtime.PRIMARY]
     watched.append(Watched(runtime.PRIMARY, name=run.name))
-    async with Reflector(client, run.namespace, watched) as reflector:
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + timeout
+    reflector = Reflector(client, run.namespace, watched)
+    try:
+        await _within(timeout, reflector.__aenter__(), run)
         remains = _Remains(runtime, run)
         remains.look(reflector.snapshot())
-        await _ask_for_deletion(client, runtime, run)
-        if await _gone(reflector, remains, timeout):
+        await _within(deadline - clock(), _ask_for_deletion(client, runtime, run), run)
+        if await _gone(reflector, remains, deadline - clock()):
             return
         stuck = remains.finalizers(reflector.snapshot())
         if force and stuck:
@@ -41,11 +55,62 @@ async def delete(client: Client, runtime: Runtime, run: ServingRun, *, timeout: 
             if await _gone(reflector, remains, GRACE):
                 return
         raise StillThere(remains.text(reflector, timeout, force=force))
+    finally:
+        await reflector.__aexit__()
+
+
+async def see_off(client: Client, namespace: str, target: Target, *, timeout: float) -> None:
+    """See :meth:`platforms.base.Platform.see_off`."""
+    runtimes = runtimes_of(target.kind)
+    pods = [w for runtime in runtimes for w in runtime.watched(target.name) if w.kind == POD and w.required]
+    listings = await asyncio.gather(*(client.list(POD, namespace, labels=w.labels) for w in pods))
+    if not any(_lingers(o) for listing in listings for o in listing.items):
+        return
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + timeout
+    primaries = [Watched(runtime.PRIMARY, name=target.name, required=False) for runtime in runtimes]
+    async with Reflector(client, namespace, [*pods, *primaries]) as reflector:
+        while True:
+            observed = reflector.snapshot()
+            left = [name_of(o) for o in observed.of(POD.kind) if _lingers(o)]
+            deployed_anew = any(observed.get(w.kind.kind, target.name) for w in primaries)
+            if deployed_anew or not (left or reflector.blind()):
+                return
+            if clock() >= deadline:
+                raise StillThere(
+                    f"{target.kind or 'serving run'} {target.name} is gone, but after {timeout:.0f} s its pods are not: "
+                    f"{', '.join(left) or reflector.blind()}. They still hold their resources; a retry goes on waiting for them"
+                )
+            await reflector.changed(max(deadline - clock(), 0.01))
+
+
+def _lingers(pod: Object) -> bool:
+    """A controller's pod that has not ended. What a person made under the same labels is not ours to wait for."""
+    return not pod_ended(pod) and any(o.get("controller") for o in items(pod, "metadata", "ownerReferences"))
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T], run: ServingRun) -> T:
+    """The work's result. Raises :class:`Unavailable` where it takes longer. (``asyncio.wait_for`` can swallow a cancellation.)"""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=max(seconds, 0.0))
+        if not task.done():
+            raise Unavailable(
+                f"{run.kind} {run.name}: the API server did not answer in time, and its deletion may not have been asked for; "
+                "tear it down again"
+            )
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
 
 
 async def _ask_for_deletion(client: Client, runtime: Runtime, run: ServingRun) -> None:
+    live: Standing | None = run.native if isinstance(run.native, Standing) else None
     for attempt in range(TRIES):
-        live = await read(client, run.namespace, runtime, run.name)
+        if attempt or live is None:  # the first time what the caller read a moment ago will do: its version is a precondition
+            live = await read(client, run.namespace, runtime, run.name)
         if live is None or live.uid != run.uid or live.primary["metadata"].get("deletionTimestamp"):
             return
         if not same_deployment(live.record, run):

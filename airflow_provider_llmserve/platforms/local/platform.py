@@ -124,6 +124,9 @@ class LocalPlatform:
             task=(hugging.huggingface_task or "text_generation") if hugging else None,
         )
 
+    async def see_off(self, target: Target, *, timeout: float) -> None:
+        """Nothing to wait for: the supervisor forgets a run when its servers have ended."""
+
     async def delete(self, run: ServingRun, *, timeout: float, force: bool = False) -> None:
         """End the run's servers, cutting running requests; with the last run the supervisor ends too."""
         if Book.read(self._dirs.runs).find(run.kind, run.name) is None:

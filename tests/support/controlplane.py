@@ -1,7 +1,7 @@
 """A real etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback, with kwok as kubelet.
 
 The binaries are looked for in ``KUBEBUILDER_ASSETS`` (envtest's convention), in a cache folder that ``../shared/testbed`` or
-``LLMSERVE_TESTBED`` is unpacked into once, and on ``PATH``.
+``LLMSERVE_TESTBED`` is unpacked into once or that ``make testbed`` built them into, and on ``PATH``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler
 HERE = Path(__file__).parent
 ADMIN_TOKEN = "admin-token"
 MISSING = (
-    "no control plane: set KUBEBUILDER_ASSETS to a folder with "
+    "no control plane: run `make testbed` (needs Go 1.26), or set KUBEBUILDER_ASSETS to a folder with "
     + ", ".join(BINARIES)
     + " (setup-envtest and kwok's release have "
     "them), or LLMSERVE_TESTBED to the folder of control-plane-linux-amd64.tar.zst"
@@ -44,6 +44,9 @@ def find_binaries() -> Path | None:
     testbed = Path(os.environ.get("LLMSERVE_TESTBED", HERE.parents[2] / "shared" / "testbed"))
     for archive in sorted(testbed.glob("control-plane-*.tar.zst")) if testbed.is_dir() else ():
         return _unpacked(archive)
+    built = _complete(_cache() / "testbed-built")
+    if built:
+        return built
     on_path = shutil.which(BINARIES[0])
     return _complete(Path(on_path).parent) if on_path else None
 
@@ -52,9 +55,14 @@ def _complete(folder: Path) -> Path | None:
     return folder if all((folder / b).exists() for b in BINARIES) else None
 
 
+def _cache() -> Path:
+    """Where the archive is unpacked to, and ``scripts/testbed.sh`` builds to."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "llmserve-tests"
+
+
 def _unpacked(archive: Path) -> Path | None:
     stat = archive.stat()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "llmserve-tests"
+    cache = _cache()
     folder = cache / f"{archive.name.removesuffix('.tar.zst')}-{stat.st_size}-{int(stat.st_mtime)}"
     if _complete(folder):
         return folder

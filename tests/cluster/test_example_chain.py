@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,7 @@ from support.kubeai_serving import Site
 from support.kubeai_world import World
 from support.local_model import BASE, processes
 from support.s3 import BUCKET, CONN_ID, S3Server, s3_server
-from support.tasks import run
 from support.weights import Weights, huggingfaceserver, weighty
-
-from airflow_provider_llmserve.endpoint import Endpoint
-from airflow_provider_llmserve.operators import EvaluateOperator, HuggingFaceServeOperator, TeardownOperator
 
 pytestmark = pytest.mark.cluster
 
@@ -139,48 +136,22 @@ def nothing_left(cluster: Cluster, namespace: str) -> bool:
     return not any(cluster.admin.items("/" + kind.format(f"namespaces/{namespace}")) for kind in kinds)
 
 
-async def test_a_classifier_trained_served_by_a_deployment_judged_and_torn_down(
-    cluster: Cluster, namespace: str, s3: S3Server, pods: None, home: Path
+@pytest.mark.parametrize("runtime", ["deployment", "inferenceservice"])
+async def test_a_classifier_trained_served_judged_and_torn_down(
+    runtime: str, cluster: Cluster, namespace: str, s3: S3Server, pods: None, home: Path
 ) -> None:
-    printed, out = await demo("classify", home, cluster, namespace, **s3_login(s3))
+    variables = s3_login(s3) | {"AIRFLOW_VAR_LLMSERVE_RUNTIME": runtime}
+    with KServe(cluster, namespace) if runtime == "inferenceservice" else nullcontext():
+        printed, out = await demo("classify", home, cluster, namespace, **variables)
 
     endpoint = out["serve"]
-    assert endpoint["identity"]["runtime"] == "deployment"
-    assert endpoint["oipUrl"] == f"http://tickets.{namespace}.svc:8080"
+    assert endpoint["identity"]["runtime"] == runtime
     assert endpoint["service"]["apiServer"] == "kubernetes_default"
     assert out["train"]["url"].startswith(f"s3://{BUCKET}/")
     assert out["evaluate"]["metrics"]["accuracy"]["mean"] >= 0.85
     assert [sorted(one["scores"]) for one in out["ask"]] == [["0", "1", "2", "3"]] * 2
     assert out["teardown"] is True
     assert "the last pod was gone" in printed
-    assert nothing_left(cluster, namespace)
-
-
-async def test_the_same_steps_with_an_inferenceservice(
-    cluster: Cluster, namespace: str, pods: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for conn_id, connection in connections(cluster, namespace).items():
-        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
-    dataset = tmp_path / "capitals.jsonl"
-    dataset.write_text(json.dumps({"prompt": "The capital of France is", "expected": "Paris"}))
-    spec = {"model_name": "writer", "path": BASE, "huggingface_task": "text_generation", "runtime": "inferenceservice"}
-
-    def steps() -> tuple[dict[str, Any], str, dict[str, Any], bool]:
-        endpoint = run(HuggingFaceServeOperator(task_id="serve", spec=spec))
-        with Endpoint.of(endpoint).openai() as client:
-            reply = client.completions.create(model="writer", prompt="Once upon a time", max_tokens=8)
-        asked = {"endpoint": endpoint, "dataset": dataset.as_uri(), "metrics": ["contains"], "api": "completion"}
-        judged = run(EvaluateOperator(task_id="judge", gates=[{"metric": "contains", "min": 1}], max_tokens=8, **asked))
-        return endpoint, reply.choices[0].text, judged, run(TeardownOperator(task_id="free", endpoint=endpoint))
-
-    with KServe(cluster, namespace):
-        endpoint, told, judged, torn_down = await asyncio.to_thread(steps)
-
-    assert endpoint["identity"]["runtime"] == "inferenceservice"
-    assert endpoint["service"]["apiServer"] == "kubernetes_default"
-    assert told.strip()
-    assert judged["verdict"] == "passed"
-    assert torn_down is True
     assert cluster.admin.items(f"/apis/serving.kserve.io/v1beta1/namespaces/{namespace}/inferenceservices") == []
     assert nothing_left(cluster, namespace)
 

@@ -88,9 +88,17 @@ def huggingfaceserver(weights: Weights, pod: Callable[[], dict[str, Any]]) -> we
 
 
 def served_by(pod: dict[str, Any]) -> HuggingFaceServe:
-    """What a HuggingFace-serve pod is told to serve: name, task, and a hub's model or the URL that its init container fetches."""
+    """What a HuggingFace-serve pod is told to serve: name, task, and a hub's model or the URL that its init container fetches.
+
+    KServe's webhook makes that container from an annotation of the pod; the stand-in leaves it at the annotation.
+    """
     flags = [flag.removeprefix("--").partition("=") for flag in pod["spec"]["containers"][0]["args"]]
     given = {name: value for name, _, value in flags}
-    path = f"hf://{given['model_id']}" if "model_id" in given else pod["spec"]["initContainers"][0]["args"][0]
+    if "model_id" in given:
+        path = f"hf://{given['model_id']}"
+    elif "initContainers" in pod["spec"]:
+        path = pod["spec"]["initContainers"][0]["args"][0]
+    else:
+        path = pod["metadata"]["annotations"]["internal.serving.kserve.io/storage-initializer-sourceuri"]
     told = {"model_name": given["model_name"], "path": path, "huggingface_task": given.get("task", "text_generation")}
     return HuggingFaceServe.parse({**told, **({"return_probabilities": True} if "return_probabilities" in given else {})})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from support.local_model import BASE, processes, random_pairs, write_adapter
 from support.s3 import BUCKET, CONN_ID, S3Server
-from support.tasks import context, run
+from support.tasks import StateStore, context, run
 
 from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.hooks.llmserve import LLMServeHook
@@ -214,3 +215,16 @@ def test_the_connections_test_button(monkeypatch: pytest.MonkeyPatch) -> None:
     fine, why = LLMServeHook("broken").test_connection()
     assert not fine
     assert "platform" in why
+
+
+def test_a_killed_task_takes_back_what_it_deployed(state_dir: Path) -> None:
+    operator = KubeAITextServeOperator(task_id="serve", spec=SPEC)
+
+    class KilledOnceDeployed(StateStore):
+        def set(self, key: str, value: Any, **_: Any) -> None:
+            operator.on_kill()
+
+    with pytest.raises(asyncio.CancelledError):
+        operator.execute(context(task_state_store=KilledOnceDeployed()))
+    assert run(TeardownOperator(task_id="free", endpoint={"name": "op-test"})) is False
+    assert processes(str(state_dir)) == []

@@ -16,7 +16,11 @@ def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
 
 
 def _number(label: str, description: str, minimum: int, maximum: int) -> dict[str, Any]:
-    return {"label": label, "description": description, "schema": {"type": ["integer", "null"], "minimum": minimum, "maximum": maximum}}
+    return {
+        "label": label,
+        "description": description,
+        "schema": {"type": ["integer", "null"], "minimum": minimum, "maximum": maximum},
+    }
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -84,7 +88,9 @@ def _conn_fields() -> dict[str, Any]:
         "storage_initializer_image": _text("Storage initializer image", "Fetches models from S3 and the like for a Deployment."),
         "allowed_images": _text("Allowed images", "JSON list of image prefixes that specs may name.", format="json"),
         "profiles": _text("Profiles", "JSON object: named overlays for HuggingFace-serve's profile.", format="json"),
-        "models": _text("Local models", "JSON object: model or adapter URL to a local file or package://module/file.", format="json"),
+        "models": _text(
+            "Local models", "JSON object: model or adapter URL to a local file or package://module/file.", format="json"
+        ),
         "state_dir": _text("Local state folder", "Where the local platform keeps socket, logs and caches."),
         "port": _number("Local port", "Port of the local gateway on 127.0.0.1; empty picks a free one.", 0, 65535),
         "threads": _number("Local threads", "Threads of one local model server; empty uses all cores.", 0, 1024),

@@ -69,9 +69,7 @@ def refresh_adapter() -> None:
         baseline=base.output,
         gates=[{"metric": "exact_match", "min": 0.7, "min_gain": 0.5}],
     )
-    free = TeardownOperator(task_id="teardown", endpoint=serve.output).as_teardown(
-        setups=serve, on_failure_fail_dagrun=True
-    )
+    free = TeardownOperator(task_id="teardown", endpoint=serve.output).as_teardown(setups=serve, on_failure_fail_dagrun=True)
     tuned >> free
 
 

@@ -22,6 +22,7 @@ def pytest_sessionfinish(session: Any) -> None:
         reporter.write_line(f"skipped although LLMSERVE_NO_SKIPS=1: {', '.join(sorted(set(skipped)))}", red=True)
         session.exitstatus = 1
 
+
 from hypothesis import settings  # noqa: E402
 
 # A deadline would be a timing assert: the suite must not turn red because a machine is busy.

@@ -43,7 +43,9 @@ class LLMServeHook(BaseHook):
         except AirflowNotFoundException:
             raise BadInput(f"connection {self.llmserve_conn_id!r}", _how_to_connect(self.llmserve_conn_id)) from None
         if connection.conn_type != self.conn_type:
-            raise BadInput(f"connection {self.llmserve_conn_id!r}", f"is of type {connection.conn_type!r}, not {self.conn_type!r}")
+            raise BadInput(
+                f"connection {self.llmserve_conn_id!r}", f"is of type {connection.conn_type!r}, not {self.conn_type!r}"
+            )
         return settings_of(connection.extra_dejson, f"connection {self.llmserve_conn_id!r}")
 
     def platform(self) -> Platform:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from support.cluster import Cluster, hook_for
 from support.controlplane import MISSING, ControlPlane, find_binaries
+from support.kubeai_manager import KubeAI
+from support.kubeai_run import FATES
+from support.kubeai_world import World
 from support.toy_runtime import ToyRuntime
 
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
@@ -70,3 +73,32 @@ def node(cluster: Cluster) -> Iterator[str]:
     name = cluster.node()
     yield name
     cluster.remove_node(name)
+
+
+@pytest.fixture(scope="module")
+def cpu_node(cluster: Cluster) -> Iterator[str]:
+    """A node without GPUs for all tests of a file."""
+    name = cluster.node(gpus=0)
+    yield name
+    cluster.remove_node(name)
+
+
+@pytest.fixture
+def world() -> World:
+    """What the stand-in's registry, hub and servers do in this test."""
+    return World(fates=dict(FATES))
+
+
+@pytest.fixture
+async def kubeai(cluster: Cluster, namespace: str, world: World) -> AsyncIterator[KubeAI]:
+    """The stand-in for KubeAI's manager in this test's namespace."""
+    async with KubeAI(cluster, namespace, world=world) as k:
+        yield k
+
+
+@pytest.fixture
+async def kubeai_platform(cluster: Cluster, namespace: str, kubeai: KubeAI, cpu_node: str) -> AsyncIterator[KubernetesPlatform]:
+    """The platform under test beside it."""
+    settings = Settings(platform="kubernetes", namespace=namespace, access="api-server")
+    async with KubernetesPlatform(settings, make_hook=hook_for(cluster.kubeconfig)) as p:
+        yield p

@@ -13,8 +13,11 @@ from support.cluster import hook_for
 from support.fake_api import HOLD, FakeApi, config_map, fake_api, until_async
 
 from airflow_provider_llmserve.errors import AccessDenied, Unavailable
+from airflow_provider_llmserve.platforms.base import ServingRun
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
+from airflow_provider_llmserve.platforms.kubernetes.teardown import delete
+from airflow_provider_llmserve.runtimes import runtime
 from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, Watched
 
 pytestmark = pytest.mark.cluster
@@ -141,6 +144,20 @@ async def test_a_request_waits_as_long_as_the_server_asks(api: FakeApi, client: 
 
     assert pauses == [7.0, 7.0, 7.0]
     assert len(api.requests) == 4
+
+
+async def test_a_deletion_does_not_try_longer_than_its_caller_waits(api: FakeApi, client: Client) -> None:
+    """A killed task has five seconds; the client alone would go on for minutes."""
+    api.headers = {"Retry-After": "30"}
+    api.on_any = [(503, "starting")] * 50
+    run = ServingRun(kind="kubeai-text", runtime="kubeai", name="m", uid="u", namespace="ns")
+    deleting = asyncio.ensure_future(delete(client, runtime("kubeai"), run, timeout=0.3, force=False))
+    done, _ = await asyncio.wait({deleting}, timeout=15)
+    deleting.cancel()
+
+    assert done
+    with pytest.raises(Unavailable, match="kubeai-text m: the API server did not answer in time"):
+        await deleting
 
 
 async def test_a_server_that_stays_away_is_unavailable_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

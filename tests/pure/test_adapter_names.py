@@ -84,7 +84,9 @@ def test_layout():
     assert folder("tuned", "3f9a") == "tuned/sha256-3f9a"
 
 
-@pytest.mark.parametrize(("url", "warned"), [("s3://b/a-b_c.d/e", False), ("s3://b/date=1", True), ("s3://b/a b", True), ("file:///a b", False)])
+@pytest.mark.parametrize(
+    ("url", "warned"), [("s3://b/a-b_c.d/e", False), ("s3://b/date=1", True), ("s3://b/a b", True), ("file:///a b", False)]
+)
 def test_urls_that_newer_kubeai_refuses(url, warned):
     assert bool(url_warnings(url)) is warned
 

@@ -168,7 +168,9 @@ def test_a_model_without_an_image_gets_the_configured_one() -> None:
 PLAIN = {"requests": {"cpu": 1}}
 SSD, HDD = {"nodeSelector": {"disk": "ssd"}}, {"nodeSelector": {"disk": "hdd"}}
 SPOT = {"tolerations": [{"key": "spot", "operator": "Exists"}]}
-ZONE: dict[str, Any] = {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}}
+ZONE: dict[str, Any] = {
+    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ recorded histories say whether it is right (``tests/cluster/test_kubeai_standin.
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import math
 from collections import Counter, deque
@@ -30,7 +31,7 @@ class KubeAI(CacheWork):
         self, cluster: Cluster, namespace: str, *, system: dict[str, Any] | None = None, world: World | None = None
     ) -> None:
         self.cluster, self.namespace = cluster, namespace
-        self.system, self.world = system or SYSTEM, world or World()
+        self.system, self.world = copy.deepcopy(system or SYSTEM), world or World()
         self.log: list[str] = []
         self.models: dict[str, Object] = {}
         self.pods: dict[str, Object] = {}
@@ -348,7 +349,11 @@ class KubeAI(CacheWork):
         leases = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
         while True:
             for name in ("cc6bca10.substratus.ai", "kubeai.org"):
-                spec = {"holderIdentity": "kubeai_1b4e28ba-2fa1-11d2-883f-0016d3cca427", "leaseDurationSeconds": self.world.lease, "renewTime": now_text()}
+                spec = {
+                    "holderIdentity": "kubeai_1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+                    "leaseDurationSeconds": self.world.lease,
+                    "renewTime": now_text(),
+                }
                 lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}, "spec": spec}
                 with suppress(ApiError):
                     kind = "application/apply-patch+yaml"

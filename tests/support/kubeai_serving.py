@@ -47,7 +47,10 @@ class ModelServer:
 
     def listed(self) -> dict[str, Any]:
         names = [*([self.model] if self.has_model else []), *self.adapters]
-        return {"object": "list", "data": [{"id": n, "object": "model", "owned_by": "vllm"} for n in names]}
+        rights = {"object": "model_permission", "created": 1764000000, "organization": "*", "group": None, "is_blocking": False}
+        rights |= dict.fromkeys(("create_engine", "sampling", "logprobs", "search_indices", "view", "fine_tuning"), True)
+        card = {"object": "model", "created": 1764000000, "owned_by": "vllm", "parent": self.model, "max_model_len": 4096}
+        return {"object": "list", "data": [{"id": n, "root": n, **card, "permission": [{"id": n, **rights}]} for n in names]}
 
 
 class Site:

@@ -26,8 +26,8 @@ from airflow_provider_llmserve.specs import ServeSpec
 
 log = logging.getLogger(__name__)
 
-PERIOD = 10.0
-"""Seconds after which a verdict is given anew though nothing changed."""
+PERIOD = 5.0
+"""Seconds after which a verdict is given anew though nothing changed: what a clock decides (a lease that ran out) is no event."""
 ASK_PAUSE = 1.0
 """Seconds between two rounds of questions, however often the objects change."""
 ROUNDS = 3

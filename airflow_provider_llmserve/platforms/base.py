@@ -120,7 +120,8 @@ class Platform(Protocol):
     async def delete(self, run: ServingRun, *, timeout: float, force: bool = False) -> None:
         """Delete this very object (by uid) and return when it and its processes are gone.
 
-        Raises :class:`StillThere` after ``timeout`` seconds, naming what is left. ``force`` allows removing a stuck finalizer.
+        Raises :class:`StillThere` after ``timeout`` seconds, naming what is left. ``force`` allows removing
+        a finalizer that still holds it after half of that time.
         """
         ...
 

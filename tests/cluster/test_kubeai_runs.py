@@ -179,7 +179,7 @@ async def test_a_stuck_finalizer_is_named_and_removed_only_when_asked_for(
     del kubeai.system["cacheProfiles"]["shared"]
     with pytest.raises(StillThere, match="cache-eviction"):
         await teardown(platform, target_of(endpoint), timeout=2)
-    assert await teardown(platform, target_of(endpoint), timeout=2, force=True)
+    assert await teardown(platform, target_of(endpoint), timeout=8, force=True)
 
 
 async def test_preflight_tells_everything_at_once_and_writes_nothing(

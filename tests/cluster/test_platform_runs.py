@@ -191,7 +191,7 @@ async def test_a_stuck_finalizer_is_named_and_removed_only_by_force(
 
     with pytest.raises(StillThere, match=r"example\.com/stuck holds it.*force=True"):
         await platform.delete(run, timeout=1)
-    await platform.delete(run, timeout=1, force=True)
+    await platform.delete(run, timeout=8, force=True)
     assert cluster.admin.get(path) is None
 
 

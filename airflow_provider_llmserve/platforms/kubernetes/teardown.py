@@ -25,8 +25,6 @@ T = TypeVar("T")
 TRIES = 10
 CHAIN = (DEPLOYMENT, REPLICA_SET, POD)
 """Kinds between a primary object and its pods, owners first."""
-GRACE = 30.0
-"""Seconds that the object gets to go after its finalizers were removed by force."""
 KUBERNETES_OWN = ("foregroundDeletion", "orphan")
 """Finalizers of the garbage collector, which nobody else may remove."""
 
@@ -35,6 +33,7 @@ async def delete(client: Client, runtime: Runtime, run: ServingRun, *, timeout: 
     """See :meth:`platforms.base.Platform.delete`. Raises :class:`Superseded` where it became another deployment's meanwhile.
 
     However often the client tries again while the API server is away, the deletion is asked for within ``timeout`` or not at all.
+    By ``force`` a finalizer is removed that still holds the object after half of it.
     """
     watched = [w for w in runtime.watched(run.name) if w.kind in CHAIN and w.kind != runtime.PRIMARY]
     watched.append(Watched(runtime.PRIMARY, name=run.name))
@@ -46,14 +45,15 @@ async def delete(client: Client, runtime: Runtime, run: ServingRun, *, timeout: 
         remains = _Remains(runtime, run)
         remains.look(reflector.snapshot())
         await _within(deadline - clock(), _ask_for_deletion(client, runtime, run), run)
-        if await _gone(reflector, remains, deadline - clock()):
+        patience = (deadline - clock()) / (2 if force else 1)
+        if await _gone(reflector, remains, patience):
             return
         stuck = remains.finalizers(reflector.snapshot())
         if force and stuck:
             log.warning("%s %s: removing the stuck finalizer %s", run.kind, run.name, ", ".join(stuck))
             await _remove_finalizers(client, runtime, run)
-            if await _gone(reflector, remains, GRACE):
-                return
+        if force and await _gone(reflector, remains, deadline - clock()):
+            return
         raise StillThere(remains.text(reflector, timeout, force=force))
     finally:
         await reflector.__aexit__()

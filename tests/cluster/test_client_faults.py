@@ -69,6 +69,15 @@ async def test_a_410_begins_again_from_a_new_list_and_not_without_pause(api: Fak
         assert not r.blind()
 
 
+async def test_what_went_between_two_watches_is_gone(api: FakeApi, client: Client) -> None:
+    api.put("x", a="1")
+    api.on_watch = [[]]
+    async with reflector(client) as r:
+        assert data(r, "x") == {"a": "1"}
+        api.objects.clear()
+        await until_async("x is gone", lambda: data(r, "x") is None)
+
+
 async def test_deleted_without_status_is_gone(api: FakeApi, client: Client) -> None:
     api.put("x", a="1")
     api.on_watch = [[{"type": "DELETED", "object": {"metadata": {"name": "x", "uid": "uid-x"}}}, HOLD]]

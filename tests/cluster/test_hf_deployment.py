@@ -72,6 +72,15 @@ async def test_serve_asks_the_model_through_its_service(platform: KubernetesPlat
     assert not [a for a in pod["metadata"].get("annotations") or {} if "llmserve" in a], "owner data would roll the model out"
 
 
+async def test_a_name_that_stands_by_the_other_runtime_is_a_finding(platform: KubernetesPlatform) -> None:
+    assert await platform.preflight(want()) == []
+    await platform.apply(want(), replacing=None)
+    assert await platform.preflight(want()) == []
+    found = await platform.preflight(want(runtime="inferenceservice"))
+
+    assert any("bert stands as Deployment (runtime deployment); tear it down first" in f for f in found)
+
+
 async def test_not_ready_before_it_answers(platform: KubernetesPlatform, ns: Namespace, model: Answers) -> None:
     model.status = 503
     run = await platform.apply(want(), replacing=None)

@@ -110,6 +110,22 @@ async def test_who_takes_a_wait_up_knows_what_the_update_replaced(platform: Kube
     assert said.reason == "old_version_serves"
 
 
+async def test_of_two_objects_of_one_name_ours_is_found(platform: KubernetesPlatform, cluster: Cluster, namespace: str) -> None:
+    await platform.apply(want(), replacing=None)
+    predictor = {"predictor": {"model": {"modelFormat": {"name": "huggingface"}, "storageUri": "hf://acme/other"}}}
+    theirs = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "alpha"},
+        "spec": predictor,
+    }
+    cluster.admin.create(f"/apis/serving.kserve.io/v1beta1/namespaces/{namespace}/inferenceservices", theirs)
+    found = await platform.find(Target("alpha"))
+
+    assert found is not None
+    assert (found.kind, found.owner) == ("kubeai-text", ONE)
+
+
 async def test_teardown_waits_for_the_pods(platform: KubernetesPlatform, cluster: Cluster, namespace: str) -> None:
     endpoint = await serve(platform, want(), timeout=30)
     assert await teardown(platform, target_of(endpoint), timeout=90)

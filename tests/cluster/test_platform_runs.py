@@ -235,6 +235,67 @@ async def test_a_retried_teardown_waits_for_pods_whose_owner_is_gone(
     assert pods(cluster, settings) == []
 
 
+async def test_a_retried_teardown_does_not_wait_for_the_pods_of_a_newer_deployment(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, node: str
+) -> None:
+    await platform.apply(want(), replacing=None)
+    until("a pod runs", lambda: any(p["status"].get("podIP") for p in pods(cluster, settings)))
+    (pod,) = pods(cluster, settings)
+    path = f"/api/v1/namespaces/{settings.namespace}/pods/{pod['metadata']['name']}"
+    cluster.admin.merge(path, {"metadata": {"finalizers": ["example.com/slow"]}})
+    cluster.plane.pause("kwok")
+    try:
+        cluster.admin.delete(f"/apis/apps/v1/namespaces/{settings.namespace}/deployments/toy", propagationPolicy="Background")
+        until("the deployment is gone", lambda: not _deployments(cluster, settings))
+        waiting = asyncio.create_task(teardown(platform, Target("toy"), timeout=60))
+        await asyncio.sleep(0)
+        await platform.apply(want(owner=TWO), replacing=None)
+        done, _ = await asyncio.wait({waiting}, timeout=20)
+        assert done
+        assert not waiting.result()
+    finally:
+        cluster.plane.resume("kwok")
+
+
+async def test_only_what_is_tied_to_our_object_is_pruned(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings
+) -> None:
+    """Somebody put a Service of their own in our Service's place."""
+    run = await platform.apply(want(), replacing=None)
+    base = f"/api/v1/namespaces/{settings.namespace}/services"
+    cluster.admin.delete(f"{base}/toy")
+    cluster.admin.create(base, {"metadata": {"name": "toy"}, "spec": {"ports": [{"port": 80}]}})
+    await platform.apply(want(spec(service_name="none")), replacing=run)
+
+    assert cluster.admin.get(f"{base}/toy") is not None
+
+
+async def test_a_proof_of_an_older_deployment_is_none_of_the_newer_ones(platform: KubernetesPlatform) -> None:
+    proven = await platform.apply(want(), replacing=None)
+    await platform.settle(proven)
+    older = await platform.apply(want(spec("i:2")), replacing=await platform.find(Target("toy")))
+    await platform.apply(want(spec("i:3"), TWO), replacing=older)
+    await platform.settle(older)
+    found = await platform.find(Target("toy"))
+
+    assert found is not None
+    assert found.previous == Good(spec(), False, ONE), "still not proven"
+
+
+async def test_a_teardown_that_cannot_see_the_pods_is_not_done(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, toy: ToyRuntime
+) -> None:
+    run = await platform.apply(want(), replacing=None)
+    verbs = ["get", "list", "watch", "delete"]
+    rules = [
+        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": verbs},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs},
+    ]
+    async with KubernetesPlatform(settings, make_hook=hook_for(cluster.user(settings.namespace, rules))) as half_blind:
+        with pytest.raises(StillThere, match=r"cannot be seen: .*list pods"):
+            await half_blind.delete(run, timeout=5)
+
+
 async def test_a_strangers_pod_under_our_label_is_not_waited_for(
     platform: KubernetesPlatform, cluster: Cluster, settings: Settings
 ) -> None:

@@ -55,16 +55,14 @@ class Watcher:
         self._logs: dict[_Place, PodLog] = {}
         self._tails: dict[LogTail, tuple[float, PodLog]] = {}
         self._may_read_logs = True
-        self._reading = False
         self._asked = 0.0
 
     async def assessments(self) -> AsyncIterator[Assessment]:
         """See :meth:`platforms.base.Platform.assessments`."""
         async with Reflector(self._client, self._settings.namespace, self.watched()) as reflector:
             while True:
-                self._reading = False
                 yield await self._verdict(reflector)
-                await reflector.changed(TAIL_PAUSE if self._reading else PERIOD)
+                await reflector.changed(PERIOD)
 
     def watched(self) -> list[Watched]:
         """What the runtime wants to see, and the record where that is an object of its own."""
@@ -159,7 +157,6 @@ class Watcher:
         if not isinstance(self._runtime, Reading) or not self._may_read_logs:
             return []
         wanted = self._runtime.logs_wanted(self._expected, observed, datetime.now(timezone.utc))
-        self._reading = bool(wanted)
         for tail in wanted:
             clock = asyncio.get_running_loop().time()
             if tail in self._tails and clock - self._tails[tail][0] < TAIL_PAUSE:

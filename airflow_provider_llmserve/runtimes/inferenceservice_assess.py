@@ -194,7 +194,7 @@ def _controller_says(view: _View) -> Assessment | None:
         message = text(view.live, "status", "modelStatus", "lastFailureInfo", "message")
         proof = view.proof("status.modelStatus.lastFailureInfo", reason)
         said = f"the controller cannot render this spec: {reason}"
-        return _hopeless(view, invalid, said, proof, message, fatal=view.waited > INVALID_GRACE)
+        return _hopeless(view, invalid, said, proof, message, fatal=view.waited > INVALID_GRACE or _lacks_our_runtime(view))
     for source, message in _messages(view):
         for words, word in _SAID:
             if words in message:
@@ -214,6 +214,12 @@ def _invalid(view: _View) -> str:
     if text(status, "transitionStatus") != "InvalidSpec":
         return ""
     return _INVALID.get(text(status, "lastFailureInfo", "reason"), "spec_invalid")
+
+
+def _lacks_our_runtime(view: _View) -> bool:
+    """An event since our request says that the very runtime which we name does not exist; the status comes before or after it."""
+    runtime = text(view.predictor, "model", "runtime")
+    return bool(runtime) and any(message.endswith(f"with the name: {runtime}") for _, message in _messages(view))
 
 
 def _messages(view: _View) -> Iterator[tuple[str, str]]:

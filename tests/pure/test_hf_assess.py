@@ -344,6 +344,26 @@ def test_invalid_spec_is_final_only_when_it_lasts() -> None:
     assert world.assess().state is State.READY, "lastFailureInfo outlives a corrected spec"
 
 
+@pytest.mark.parametrize(("named", "at", "settled"), [("mine", 1, True), ("another", 1, False), ("mine", -60, False)])
+def test_a_runtime_that_the_controller_does_not_find_is_final_at_once(named: str, at: float, settled: bool) -> None:
+    world = World("inferenceservice", serving_runtime="mine")
+    assert world.isvc is not None
+    said = {"reason": "RuntimeNotRecognized", "message": "Waiting for runtime to become available"}
+    world.isvc["status"]["modelStatus"] = {"transitionStatus": "InvalidSpec", "lastFailureInfo": said}
+    world.pods.append(
+        {
+            "kind": "Event",
+            "metadata": {"name": "b.1"},
+            "involvedObject": {"kind": "InferenceService", "name": "b"},
+            "reason": "InternalError",
+            "message": f"No ServingRuntimes or ClusterServingRuntimes with the name: {named}",
+            "lastTimestamp": stamp(at),
+        }
+    )
+    found = world.assess(at=2)
+    assert (found.reason, found.settled) == ("unknown_runtime", settled)
+
+
 def test_autoscaled_is_proven_between_its_bounds() -> None:
     world = World("inferenceservice", min_replicas=1, max_replicas=3)
     assert world.assess().state is State.READY

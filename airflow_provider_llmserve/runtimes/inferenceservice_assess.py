@@ -194,7 +194,8 @@ def _controller_says(view: _View) -> Assessment | None:
         message = text(view.live, "status", "modelStatus", "lastFailureInfo", "message")
         proof = view.proof("status.modelStatus.lastFailureInfo", reason)
         said = f"the controller cannot render this spec: {reason}"
-        return _hopeless(view, invalid, said, proof, message, fatal=view.waited > INVALID_GRACE or _lacks_our_runtime(view))
+        not_found = _runtime_not_found(view)
+        return _hopeless(view, invalid, said, proof, not_found or message, fatal=bool(not_found) or view.waited > INVALID_GRACE)
     for source, message in _messages(view):
         for words, word in _SAID:
             if words in message:
@@ -216,10 +217,10 @@ def _invalid(view: _View) -> str:
     return _INVALID.get(text(status, "lastFailureInfo", "reason"), "spec_invalid")
 
 
-def _lacks_our_runtime(view: _View) -> bool:
-    """An event since our request says that the very runtime which we name does not exist; the status comes before or after it."""
+def _runtime_not_found(view: _View) -> str:
+    """The event since our request that says that the very runtime which we name does not exist; it comes before or after the status."""
     runtime = text(view.predictor, "model", "runtime")
-    return bool(runtime) and any(message.endswith(f"with the name: {runtime}") for _, message in _messages(view))
+    return next((m for _, m in _messages(view) if runtime and m.endswith(f"with the name: {runtime}")), "")
 
 
 def _messages(view: _View) -> Iterator[tuple[str, str]]:

@@ -362,6 +362,7 @@ def test_a_runtime_that_the_controller_does_not_find_is_final_at_once(named: str
     )
     found = world.assess(at=2)
     assert (found.reason, found.settled) == ("unknown_runtime", settled)
+    assert ("with the name: mine" in found.detail) == settled
 
 
 def test_autoscaled_is_proven_between_its_bounds() -> None:

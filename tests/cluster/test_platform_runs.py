@@ -293,7 +293,7 @@ async def test_a_teardown_that_cannot_see_the_pods_is_not_done(
     ]
     async with KubernetesPlatform(settings, make_hook=hook_for(cluster.user(settings.namespace, rules))) as half_blind:
         with pytest.raises(StillThere, match=r"cannot be seen: .*list pods"):
-            await half_blind.delete(run, timeout=5)
+            await half_blind.delete(run, timeout=2)
 
 
 async def test_a_strangers_pod_under_our_label_is_not_waited_for(

@@ -85,7 +85,10 @@ def read_predictions(task: str, body: Any, count: int) -> list[Prediction]:
     if count < 1 or not first.shape or first.shape[0] != count:
         raise ValueError(f"{count} texts were sent, the answer has shape {list(first.shape)}")
     if task == "sequence_classification":
-        return [Classification(int(best), scores) for best, scores in first.classes()]
+        classes = first.classes()
+        if len(classes) != count:  # a shape of more than one dimension
+            raise ValueError(f"{count} texts were sent, {len(classes)} classes came back")
+        return [Classification(int(best), scores) for best, scores in classes]
     if task == "token_classification":
         return list(_tokens(first, outputs.get("offset_mapping"), count))
     if task == "fill_mask":

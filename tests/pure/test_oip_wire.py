@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_llmserve.oip import (
@@ -176,6 +176,7 @@ tensors = st.fixed_dictionaries(
 )
 
 
+@example("sequence_classification", {"outputs": [{"name": "output-0", "shape": [1, 0], "datatype": "INT64", "data": []}]}, 1)
 @given(st.sampled_from(TASKS), json_values | st.fixed_dictionaries({"outputs": st.lists(tensors, max_size=2)}), st.integers(1, 3))
 def test_any_answer_is_read_or_refused(task, body, count):
     with contextlib.suppress(ValueError):

@@ -20,10 +20,10 @@ demo: $(STAMP)  ## train, upload, serve, evaluate, tear down: for real, on this 
 	@$(BIN)/python scripts/demo.py
 
 test: $(STAMP)  ## all tiers
-	$(PYTEST)
+	$(PYTEST) -n 2 --dist loadfile
 
 test-pure: $(STAMP)  ## no I/O, seconds
-	$(PYTEST) tests/pure
+	$(PYTEST) -n 2 tests/pure
 
 test-machine: $(STAMP)  ## llama.cpp, S3 server, Airflow
 	$(PYTEST) tests/machine

@@ -17,6 +17,8 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 def pytest_sessionfinish(session: Any) -> None:
     """With LLMSERVE_NO_SKIPS=1 (CI) a skipped cluster test is a failure: nothing may go untested unnoticed."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:  # a worker of pytest-xdist; the controller sees all reports
+        return
     skipped = [r.nodeid for r in reporter.stats.get("skipped", ()) if r.nodeid.startswith("tests/cluster")]
     if skipped and os.environ.get("LLMSERVE_NO_SKIPS") == "1":
         reporter.write_line(f"skipped although LLMSERVE_NO_SKIPS=1: {', '.join(sorted(set(skipped)))}", red=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from support.controlplane import ControlPlane
 from support.kube import Kube, until
 
 CRDS = Path(__file__).parent / "crds"
-_addresses = itertools.count(1)
 
 
 class Cluster:
@@ -109,25 +107,6 @@ class Cluster:
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
         address = until(f"address of pod {pod}", lambda: (self.admin.get(path) or {}).get("status", {}).get("podIP"))
         self.route(f"{address}:{pod_port}", port)
-
-    def expose(self, namespace: str, service: str, service_port: int, port: int) -> None:
-        """A Service without pods (KubeAI's gateway, say) whose one endpoint is a server on loopback."""
-        n = next(_addresses)
-        address = f"10.9.{n // 250}.{n % 250 + 1}"
-        self.admin.create(
-            f"/api/v1/namespaces/{namespace}/services",
-            {"metadata": {"name": service}, "spec": {"ports": [{"name": "http", "port": service_port, "targetPort": 8000}]}},
-        )
-        self.admin.create(
-            f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
-            {
-                "metadata": {"name": f"{service}-1", "labels": {"kubernetes.io/service-name": service}},
-                "addressType": "IPv4",
-                "ports": [{"name": "http", "port": 8000, "protocol": "TCP"}],
-                "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-            },
-        )
-        self.route(f"{address}:8000", port)
 
 
 def hook_for(kubeconfig: dict[str, Any]) -> Callable[[], Any]:

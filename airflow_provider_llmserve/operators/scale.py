@@ -52,8 +52,11 @@ class ScaleOperator(ChangeOperator):
         self.scale_down_delay_seconds = scale_down_delay_seconds
 
     def edit(self, spec: ServeSpec, stopped: bool) -> tuple[ServeSpec, bool]:
+        from airflow_provider_llmserve.specs import KubeAIText
         from airflow_provider_llmserve.specs.changes import scaled
 
+        if self.replicas is not None and isinstance(spec, KubeAIText):
+            self.log.info("replicas=%s pins the number: autoscaling is off until bounds are named again", self.replicas)
         return scaled(
             spec,
             replicas=_number(self.replicas, "replicas"),

@@ -6,7 +6,7 @@ Rules here hold on every platform; those of a real cluster alone are in :mod:`.h
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -60,8 +60,8 @@ class HuggingFaceServe(ServeSpec):
     """A serving run of kind ``huggingfaceserve``."""
 
     kind: ClassVar[str] = "huggingfaceserve"
-    other_spellings: ClassVar = {"env": "envs"}
-    remedies: ClassVar = {
+    other_spellings: ClassVar[Mapping[str, str]] = {"env": "envs"}
+    remedies: ClassVar[Mapping[str, str]] = {
         "adapters": "HuggingFace-serve cannot serve LoRA adapters; use KubeAI-text (KubeAITextServeOperator)",
         "url": "the model's address is 'path' here ('url' is KubeAI-text's)",
         "model": "did you mean 'model_name'?",

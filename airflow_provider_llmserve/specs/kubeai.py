@@ -7,7 +7,7 @@ the words are KubeAI's (kubeai-project/kubeai v0.22.1, api/k8s/v1/model_types.go
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -106,7 +106,7 @@ class LoadBalancing(Spec):
 class Scaling(Spec):
     """How many replicas serve."""
 
-    other_spellings: ClassVar = {"target_request": "target_requests"}
+    other_spellings: ClassVar[Mapping[str, str]] = {"target_request": "target_requests"}
 
     replicas: Annotated[
         Whole, count_from_one("to serve nothing use StopOperator; to scale to zero when idle set min_replicas: 0")
@@ -136,8 +136,8 @@ class KubeAIText(ServeSpec):
     """A serving run of kind ``kubeai-text``."""
 
     kind: ClassVar[str] = "kubeai-text"
-    other_spellings: ClassVar = {"envs": "env"}
-    remedies: ClassVar = {
+    other_spellings: ClassVar[Mapping[str, str]] = {"envs": "env"}
+    remedies: ClassVar[Mapping[str, str]] = {
         "path": "the model's address is 'url' here ('path' is HuggingFace-serve's)",
         "resources": "KubeAI takes resources from a profile: set 'profile' and 'processors'",
         "resource_profile": "set 'profile' and 'processors'",

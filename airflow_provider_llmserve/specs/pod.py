@@ -34,7 +34,7 @@ class Env(Spec):
 class Resources(Spec):
     """What one replica asks for, as Kubernetes quantities."""
 
-    remedies: ClassVar = {"memory": "did you mean 'mem'?"}
+    remedies: ClassVar[Mapping[str, str]] = {"memory": "did you mean 'mem'?"}
 
     cpu: Quantity | None = None
     """Processors: ``500m`` is half a core. Container ``resources``."""

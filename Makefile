@@ -20,7 +20,8 @@ demo: $(STAMP)  ## train, upload, serve, evaluate, tear down: for real, on this 
 	@$(BIN)/python scripts/demo.py
 
 test: $(STAMP)  ## all tiers
-	$(PYTEST) -n 2 --dist loadfile
+	$(PYTEST) -n 2 tests/pure
+	$(PYTEST) tests/machine tests/cluster
 
 test-pure: $(STAMP)  ## no I/O, seconds
 	$(PYTEST) -n 2 tests/pure

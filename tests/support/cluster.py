@@ -66,7 +66,36 @@ class Cluster:
             return not tainted and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
         until(f"node {name} ready", ready)
+        if gpus:
+            self._scheduler_gives(name, room["nvidia.com/gpu"])
         return name
+
+    def _scheduler_gives(self, node: str, gpus: str) -> None:
+        """Wait until the scheduler places a pod on the node's GPUs and they are free again: once it was seen to miss them."""
+        pods = "/api/v1/namespaces/default/pods"
+        terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]
+        affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+        resources = {"limits": {"nvidia.com/gpu": gpus}}
+        container = {"name": "c", "image": "x", "resources": resources}
+        tries = iter(range(1000))
+
+        def placed() -> bool:
+            name = f"probe-{node}-{next(tries)}"
+            self.admin.create(
+                pods, {"metadata": {"name": name}, "spec": {"containers": [container], "affinity": affinity, "tolerations": []}}
+            )
+            try:
+                until("the probe was looked at", lambda: self._looked_at(f"{pods}/{name}"))
+                return bool((self.admin.get(f"{pods}/{name}") or {}).get("spec", {}).get("nodeName"))
+            finally:
+                self.admin.delete(f"{pods}/{name}", gracePeriodSeconds=0)
+                until("the probe is gone", lambda: self.admin.get(f"{pods}/{name}") is None)
+
+        until(f"GPUs of {node} can be had", placed)
+
+    def _looked_at(self, path: str) -> bool:
+        pod = self.admin.get(path) or {}
+        return bool(pod.get("spec", {}).get("nodeName") or pod.get("status", {}).get("conditions"))
 
     def remove_node(self, name: str) -> None:
         self.admin.delete(f"/api/v1/nodes/{name}")

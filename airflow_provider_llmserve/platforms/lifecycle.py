@@ -48,12 +48,7 @@ async def serve(
     if standing is not None and standing.owner is None:
         on_failure = "keep"  # adopted: it was there before us, and its first spec is not known
     if wait:
-        try:
-            await wait_until_proven(platform, run, timeout=timeout)
-        except BaseException as fault:
-            await _undo(platform, run, fault, on_failure)
-            raise
-        await platform.settle(run)
+        await _prove(platform, run, timeout=timeout, on_failure=on_failure)
     return await platform.endpoint(run)
 
 
@@ -117,13 +112,18 @@ async def change(
             if attempt == 4:
                 raise
     if wait:
-        try:
-            await wait_until_proven(platform, run, timeout=timeout)
-        except BaseException as fault:
-            await _undo(platform, run, fault, on_failure)
-            raise
-        await platform.settle(run)
+        await _prove(platform, run, timeout=timeout, on_failure=on_failure)
     return await platform.endpoint(run)
+
+
+async def _prove(platform: Platform, run: ServingRun, *, timeout: float, on_failure: OnFailure) -> None:
+    """Wait for the proof and record it; take the change back where none comes."""
+    try:
+        await wait_until_proven(platform, run, timeout=timeout)
+    except BaseException as fault:
+        await _undo(platform, run, fault, on_failure)
+        raise
+    await platform.settle(run)
 
 
 async def require(platform: Platform, target: Target) -> ServingRun:

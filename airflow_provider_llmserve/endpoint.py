@@ -9,15 +9,18 @@ No secret ever enters it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from airflow_provider_llmserve.adapters.naming import pick
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.owner import Owner
+from airflow_provider_llmserve.place import Place
+from airflow_provider_llmserve.specs import kind_finding
+from airflow_provider_llmserve.specs.base import name_finding
 
 if TYPE_CHECKING:
     import openai as openai_sdk
@@ -62,22 +65,46 @@ class Service(_Wire):
     """The Kubernetes connection through whose API server this is reached; None: directly. See ``Settings.access``."""
 
 
+def _named(name: str) -> str:
+    if finding := name_finding(name):
+        raise ValueError(finding)
+    return name
+
+
+def _known(kind: str) -> str:
+    if finding := kind_finding(kind):
+        raise ValueError(finding)
+    return kind
+
+
 class Identity(_Wire):
     """Which deployment this is; what teardown, scale and the sensor compare before they touch anything."""
 
     platform: str
     """``local`` or ``kubernetes``."""
-    kind: str
+    kind: Annotated[str, AfterValidator(_known)]
     """``kubeai-text`` or ``huggingfaceserve``."""
     runtime: str
     """``local``, ``kubeai``, ``deployment`` or ``inferenceservice``."""
-    name: str
+    name: Annotated[str, AfterValidator(_named)]
     namespace: str = ""
-    uid: str
+    cluster: str = ""
+    """UID of the namespace, which tells clusters apart; empty where the login may not read it."""
+    host: str = ""
+    state_dir: str = ""
+    """Host and state folder of a local serving run."""
+    uid: str = Field(min_length=1)
     spec_hash: str
     owner: Owner = Owner()
     connection: str = ""
     """The Airflow connection it was made with; other tasks use it where they are given none."""
+
+    @property
+    def place(self) -> Place:
+        """Where it lives."""
+        return Place(
+            platform=self.platform, cluster=self.cluster, namespace=self.namespace, host=self.host, state_dir=self.state_dir
+        )
 
 
 class Endpoint(_Wire):

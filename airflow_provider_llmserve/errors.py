@@ -4,6 +4,7 @@
     ├── BadInput               the user's spec, adapter, data set or connection; refused before anything is written
     │   └── MissingExtra       an optional dependency is not installed
     ├── NotOurs                the object exists but another owner made it
+    ├── Elsewhere              the endpoint lives in another place than the connection leads to
     ├── Superseded             a newer deployment took the place of this one
     ├── ServingFailed          the deployment cannot become ready; carries the assessment
     ├── WaitTimeout            the deadline passed first; carries the last assessment
@@ -33,6 +34,11 @@ class LLMServeError(Exception):
     """Root of all errors of this package."""
 
     retryable: bool = True
+    aftermath: str = ""
+    """What became of what had been written, and so of the pods, when the error was raised; empty where nothing was."""
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, (super().__str__(), self.aftermath)))
 
 
 class BadInput(LLMServeError):
@@ -59,6 +65,12 @@ class MissingExtra(BadInput):
 
 class NotOurs(LLMServeError):
     """The object belongs to somebody else. A retry fails again; ``adopt=True`` or another name helps."""
+
+    retryable = False
+
+
+class Elsewhere(LLMServeError):
+    """The endpoint lives in another place (cluster, namespace, host, state folder) than the connection leads to. Nothing was done."""
 
     retryable = False
 

@@ -18,6 +18,8 @@ class Owner(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    instance: str = ""
+    """Id of the Airflow instance; two instances may run the same DAG against one cluster. Empty: not known."""
     dag_id: str = ""
     run_id: str = ""
     task_id: str = ""
@@ -28,7 +30,19 @@ class Owner(BaseModel):
 
     @property
     def key(self) -> str:
-        return json.dumps([self.dag_id, self.run_id, self.task_id, self.map_index])
+        return json.dumps([self.instance, self.dag_id, self.run_id, self.task_id, self.map_index])
+
+    @property
+    def in_words(self) -> str:
+        """``dag / run / task``, with the map index of a mapped task."""
+        if not self.dag_id:
+            return "somebody else"
+        mapped = f"[{self.map_index}]" if self.map_index >= 0 else ""
+        return f"{self.dag_id} / {self.run_id} / {self.task_id}{mapped}"
+
+    def same_dag(self, other: Owner) -> bool:
+        """Whether both are of one DAG of one Airflow instance."""
+        return (self.instance, self.dag_id) == (other.instance, other.dag_id)
 
 
 def digest(value: Any) -> str:

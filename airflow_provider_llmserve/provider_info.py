@@ -43,7 +43,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": _INTEGRATION,
                 "python-modules": [
                     f"{_PACKAGE}.operators.{m}"
-                    for m in ("serve", "scale", "adapters", "teardown", "upload_adapter", "evaluate", "infer")
+                    for m in ("serve", "scale", "adapters", "teardown", "sweep", "upload_adapter", "evaluate", "infer")
                 ],
             }
         ],

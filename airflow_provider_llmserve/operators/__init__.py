@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from airflow_provider_llmserve.operators.infer import InferOperator
     from airflow_provider_llmserve.operators.scale import ResumeOperator, ScaleOperator, StopOperator
     from airflow_provider_llmserve.operators.serve import HuggingFaceServeOperator, KubeAITextServeOperator
+    from airflow_provider_llmserve.operators.sweep import SweepOperator
     from airflow_provider_llmserve.operators.teardown import TeardownOperator
     from airflow_provider_llmserve.operators.upload_adapter import UploadAdapterOperator
 
@@ -23,6 +24,7 @@ _MODULES = {
     "ResumeOperator": "scale",
     "ScaleOperator": "scale",
     "StopOperator": "scale",
+    "SweepOperator": "sweep",
     "TeardownOperator": "teardown",
     "UploadAdapterOperator": "upload_adapter",
 }
@@ -37,6 +39,7 @@ __all__ = [
     "ResumeOperator",
     "ScaleOperator",
     "StopOperator",
+    "SweepOperator",
     "TeardownOperator",
     "UploadAdapterOperator",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,8 +41,11 @@ def airflow_errors() -> Iterator[None]:
 
 def owner_of(context: Context) -> Owner:
     """The running task instance as the owner of what it deploys."""
+    from airflow_provider_llmserve.operators._instance import airflow_instance
+
     ti = context["ti"]
     return Owner(
+        instance=airflow_instance(),
         dag_id=ti.dag_id,
         run_id=ti.run_id,
         task_id=ti.task_id,
@@ -55,16 +58,20 @@ def owner_of(context: Context) -> Owner:
 def read_endpoint(value: Any) -> tuple[Target, str | None]:
     """A task's ``endpoint=``: a serve task's output, or ``{"name": …}`` (and ``kind``) for a run that someone else made.
 
-    Returns what it names, and the connection that made it where that is known.
+    Returns what it names, and the connection that made it where that is known. Raises :class:`BadInput` for what names nothing.
     """
     from airflow_provider_llmserve.platforms.base import Target
     from airflow_provider_llmserve.platforms.lifecycle import target_of
+    from airflow_provider_llmserve.specs import kind_finding
+    from airflow_provider_llmserve.specs.base import name_finding
 
-    if isinstance(value, dict) and "identity" not in value:
-        unknown = set(value) - {"name", "kind"}
-        if "name" not in value or unknown:
+    if isinstance(value, Mapping) and "identity" not in value:
+        name, kind = value.get("name"), value.get("kind") or ""
+        if "name" not in value or set(value) - {"name", "kind"}:
             raise BadInput("endpoint", "pass a serve task's output, or {'name': …} for a run made elsewhere")
-        return Target(name=value["name"], kind=value.get("kind", "")), None
+        if finding := name_finding(name) or (kind and kind_finding(kind)):
+            raise BadInput("endpoint", finding)
+        return Target(name=str(name), kind=kind), None
     endpoint = Endpoint.of(value)
     return target_of(endpoint), endpoint.identity.connection or None
 
@@ -119,3 +126,11 @@ def returned(endpoint: Endpoint, conn_id: str) -> dict[str, Any]:
 def seconds(duration: float | timedelta) -> float:
     """A duration given in seconds or as a timedelta, in seconds."""
     return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+
+
+def positive(duration: float | timedelta, field: str) -> float:
+    """A duration in seconds that is more than none. Raises :class:`BadInput`."""
+    given = isinstance(duration, (int, float, timedelta)) and not isinstance(duration, bool)
+    if not given or not 0 < seconds(duration) < float("inf"):
+        raise BadInput(field, f"is no positive number of seconds: {duration!r}")
+    return seconds(duration)

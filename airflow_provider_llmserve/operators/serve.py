@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_llmserve.links import EndpointLink
-from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_errors, owner_of, returned, seconds
+from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_errors, owner_of, positive, returned, seconds
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,9 +26,12 @@ class ServeOperator(PlatformOperator):
         Templated; checked after rendering. (templated)
     :param name: the serving run's name; the spec's ``model_name`` by default. A template asks for a fresh one. (templated)
     :param wait: return when it is proven ready; False returns once it is written (wait with ``EndpointReadySensor``).
+    :param ttl: seconds or a timedelta after which ``SweepOperator`` may take it away, counted from its last deployment or
+        change; None: never. For what no teardown reaches: a deleted DAG, a run that was abandoned.
     :param timeout: how long to wait, in seconds or as a timedelta.
     :param on_failure: ``rollback`` takes a failed change back, ``keep`` leaves it for inspection.
-    :param adopt: take over an object of that name which this package did not make.
+    :param adopt: take over an object of that name which this package did not make, or which another DAG or another Airflow
+        instance deployed. What its former managers set is taken over or removed; where that fails it is given back as it was.
     """
 
     template_fields: Sequence[str] = ("spec", "name", "llmserve_conn_id")
@@ -46,6 +49,7 @@ class ServeOperator(PlatformOperator):
         timeout: float | timedelta = 1800,
         on_failure: Literal["rollback", "keep"] = "rollback",
         adopt: bool = False,
+        ttl: float | timedelta | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -55,6 +59,7 @@ class ServeOperator(PlatformOperator):
         self.timeout = timeout
         self.on_failure = on_failure
         self.adopt = adopt
+        self.ttl = ttl
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_llmserve.platforms.base import Want
@@ -67,7 +72,13 @@ class ServeOperator(PlatformOperator):
 
         with airflow_errors():
             spec = parse_spec(self.spec, self.spec_kind)
-            want = Want(spec=spec, name=self.name or spec.object_name, owner=owner_of(context), adopt=self.adopt)
+            want = Want(
+                spec=spec,
+                name=self.name or spec.object_name,
+                owner=owner_of(context),
+                adopt=self.adopt,
+                ttl=None if self.ttl is None else positive(self.ttl, "ttl"),
+            )
 
             async def verb(platform: Platform) -> Any:
                 return await serve(
@@ -76,7 +87,7 @@ class ServeOperator(PlatformOperator):
                     timeout=seconds(self.timeout),
                     wait=self.wait,
                     on_failure=self.on_failure,
-                    on_applied=remember,
+                    on_written=remember,
                 )
 
             endpoint, conn_id = self.on_platform(verb)

@@ -6,13 +6,16 @@ A platform knows how to write, read and watch serving runs; what to write and wh
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.owner import Owner
+from airflow_provider_llmserve.place import Place
 from airflow_provider_llmserve.readiness.state import Assessment
+from airflow_provider_llmserve.runtimes.ownership import Previous
 from airflow_provider_llmserve.specs import ServeSpec
 
 
@@ -21,7 +24,7 @@ class Want:
     """One serving run as somebody wants it.
 
     ``spec`` keeps its scaling while ``stopped`` is set, so that a resume returns to it. ``adopt`` allows taking over an object
-    that this package did not make.
+    that this package did not make, or that another DAG deployed. ``ttl`` is the seconds after which it may be swept away.
     """
 
     spec: ServeSpec
@@ -29,6 +32,7 @@ class Want:
     owner: Owner
     stopped: bool = False
     adopt: bool = False
+    ttl: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,8 @@ class Target:
     owner: Owner | None = None
     """The owner that the endpoint was made by; None where only a name was given."""
     spec_hash: str = ""
-
-
-@dataclass(frozen=True)
-class Good:
-    """The last spec that was proven, for a rollback."""
-
-    spec: ServeSpec
-    stopped: bool = False
-    owner: Owner = field(default_factory=Owner)
+    place: Place | None = None
+    """Where the endpoint lives; None where only a name was given."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +55,8 @@ class ServingRun:
     """A serving run as it stands on the platform, read back from it.
 
     ``version`` is whatever the platform compares for optimistic concurrency (a resourceVersion). ``owner`` is None, and so is
-    ``spec``, where the object was not made by this package. ``previous`` is set while this spec is not proven yet.
-    ``native`` is the platform's own view (raw objects), for the platform alone.
+    ``spec``, where the object was not made by this package. ``previous`` is what a rollback puts back while this spec is not
+    ``proven``. ``expires`` is when it may be swept away. ``native`` is the platform's own view (raw objects), for the platform alone.
     """
 
     kind: str
@@ -71,7 +68,10 @@ class ServingRun:
     owner: Owner | None = None
     spec: ServeSpec | None = None
     stopped: bool = False
-    previous: Good | None = None
+    proven: bool = False
+    previous: Previous | None = None
+    ttl: float | None = None
+    expires: datetime | None = None
     native: Any = None
 
 
@@ -84,6 +84,10 @@ class Platform(Protocol):
 
     async def __aexit__(self, *exc: object) -> None: ...
 
+    async def place(self) -> Place:
+        """Where this platform's serving runs live. Raises :class:`PlatformError` where that cannot be told."""
+        ...
+
     async def preflight(self, want: Want) -> list[str]:
         """Everything that would make this deployment fail and can be known now, each with its remedy. Writes nothing."""
         ...
@@ -92,13 +96,25 @@ class Platform(Protocol):
         """What stands there now, or None. Raises :class:`PlatformError` where that cannot be told."""
         ...
 
-    async def apply(self, want: Want, *, replacing: ServingRun | None) -> ServingRun:
+    async def runs(self) -> list[ServingRun]:
+        """Every serving run that this package made in this place. Raises :class:`PlatformError` where that cannot be told."""
+        ...
+
+    async def apply(
+        self, want: Want, *, replacing: ServingRun | None, on_written: Callable[[ServingRun], None] = lambda _: None
+    ) -> ServingRun:
         """Make it so, idempotently: the same want twice writes nothing the second time.
 
-        ``replacing`` is what :meth:`find` said; where it changed since, raises :class:`Conflict`. The replaced spec is kept as
-        ``previous`` (or the replaced run's own ``previous``, where that run was never proven), also where only the owner is new:
-        a run that was good is never removed because its redeployment could not be proven.
+        ``replacing`` is what :meth:`find` said; where it changed since, raises :class:`Conflict`. What it replaces is kept as
+        ``previous`` (:func:`~airflow_provider_llmserve.runtimes.ownership.succeed`), also where only the owner is new. Nobody
+        else's object is written: one that stands in the place of an object beside the primary raises :class:`NotOurs`.
+        ``on_written`` is told of the run as soon as its first object stands, before the others are written. Where this raises
+        before, nothing is left; where it raises after, ``lifecycle`` takes back what stands.
         """
+        ...
+
+    async def give_back(self, run: ServingRun, before: ServingRun) -> None:
+        """Put an adopted object back as ``before``, which :meth:`find` had said of it: its former spec, without our record."""
         ...
 
     def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:

@@ -34,6 +34,7 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
 
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces")
 POD = Kind("", "v1", "Pod", "pods")
 EVENT = Kind("", "v1", "Event", "events")
 SERVICE = Kind("", "v1", "Service", "services")
@@ -131,6 +132,11 @@ class Runtime(Protocol):
 
     def watched(self, name: str) -> Sequence[Watched]:
         """What :meth:`assess` needs to see."""
+        ...
+
+    def descends(self, pod: Mapping[str, Any], *, name: str, uid: str) -> bool:
+        """Whether the pod comes from the object of that name (and ``uid``, where that is known), which may be gone, as may what stands
+        between them. A label alone says nothing: anybody may carry it. Total: any field may be missing."""
         ...
 
     def assess(self, expected: Expected, observed: Observed, now: datetime) -> Assessment:

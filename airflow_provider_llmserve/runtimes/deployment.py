@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
+from airflow_provider_llmserve.readiness.fields import labels_of
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.runtimes import huggingface_endpoint, pod_template
 from airflow_provider_llmserve.runtimes.base import (
@@ -28,6 +29,7 @@ from airflow_provider_llmserve.runtimes.base import (
     Watched,
 )
 from airflow_provider_llmserve.runtimes.deployment_assess import assess
+from airflow_provider_llmserve.runtimes.descent import of_deployment
 from airflow_provider_llmserve.runtimes.huggingface_cli import MODEL_DIR, command_line, image_version
 from airflow_provider_llmserve.runtimes.huggingface_cli_flags import NEWEST_TAG
 from airflow_provider_llmserve.runtimes.huggingface_endpoint import call
@@ -36,8 +38,6 @@ from airflow_provider_llmserve.runtimes.huggingface_preflight import (
     common_lookups,
     common_notes,
     laid_over,
-    service_findings,
-    service_lookups,
 )
 from airflow_provider_llmserve.runtimes.huggingface_profile import overlaid
 from airflow_provider_llmserve.runtimes.ownership import MANAGED_BY
@@ -52,6 +52,7 @@ __all__ = [
     "RECORD",
     "assess",
     "call",
+    "descends",
     "endpoint",
     "findings",
     "lookups",
@@ -122,7 +123,7 @@ def render(spec: ServeSpec, *, name: str, namespace: str, stopped: bool, setting
 def services(spec: HuggingFaceServe, name: str, namespace: str) -> dict[str, dict[str, Any]]:
     """Name and spec of the Service and of its alias.
 
-    The alias always leads to the deployment that was applied last with it. ``ExternalName`` makes the alias a DNS name for the
+    ``ExternalName`` makes the alias a DNS name for the
     Service; the Service itself stays one with an address.
     """
     ports = [
@@ -136,6 +137,11 @@ def services(spec: HuggingFaceServe, name: str, namespace: str) -> dict[str, dic
         host = f"{name}.{namespace}.svc.cluster.local"
         made[spec.service_name] = {"type": "ExternalName", "externalName": host} if external else copy.deepcopy(body)
     return made
+
+
+def descends(pod: Mapping[str, Any], *, name: str, uid: str) -> bool:
+    """By our label and the ReplicaSet that made it: the Deployment's uid stands in the ReplicaSet alone, which may be gone."""
+    return MANAGED_BY.items() <= labels_of(pod).items() and of_deployment(pod, name)
 
 
 def watched(name: str) -> list[Watched]:
@@ -152,7 +158,7 @@ def watched(name: str) -> list[Watched]:
 def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> list[Lookup]:
     """The Secrets, claims and account that the pods stand on, and the Services whose names we take."""
     assert isinstance(spec, HuggingFaceServe)
-    return [*common_lookups(spec, name), *service_lookups(name, spec.service_name)]
+    return list(common_lookups(spec, name))
 
 
 def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
@@ -162,7 +168,7 @@ def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) ->
     image = image_of(laid)
     found += [*_bad_name(name), *_bad_service(spec)]
     found += common_findings(spec, name=name, settings=settings, facts=facts, image=image, version=image_version(image))
-    return [*found, *service_findings(name, spec.service_name, facts)]
+    return found
 
 
 def notes(spec: ServeSpec, *, name: str, settings: Settings) -> list[str]:

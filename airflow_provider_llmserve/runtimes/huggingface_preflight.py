@@ -11,17 +11,16 @@ from typing import Any
 
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.runtimes import pod_template
-from airflow_provider_llmserve.runtimes.base import PVC, SECRET, SERVICE, SERVICE_ACCOUNT, Facts, Kind, Lookup
+from airflow_provider_llmserve.runtimes.base import PVC, SECRET, SERVICE_ACCOUNT, Facts, Kind, Lookup
 from airflow_provider_llmserve.runtimes.huggingface_cli import command_line
 from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
 from airflow_provider_llmserve.runtimes.huggingface_profile import overlaid
-from airflow_provider_llmserve.runtimes.ownership import CONNECTION, MANAGED_BY, companion_name
+from airflow_provider_llmserve.runtimes.ownership import CONNECTION, companion_name
 from airflow_provider_llmserve.runtimes.pod_rules import pod_findings
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.huggingface_rules import huggingface_findings
 
-INSTANCE = "app.kubernetes.io/instance"
 _RESERVED_VOLUMES = ("model", "shm", "storage-secret")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
 
@@ -35,12 +34,6 @@ def common_lookups(spec: HuggingFaceServe, name: str) -> Iterator[Lookup]:
         yield Lookup(SERVICE_ACCOUNT, spec.service_account)
     for claim in _existing_claims(spec):
         yield Lookup(PVC, claim)
-
-
-def service_lookups(*services: str | None) -> Iterator[Lookup]:
-    for service in services:
-        if service:
-            yield Lookup(SERVICE, service)
 
 
 def laid_over(spec: HuggingFaceServe, settings: Settings) -> tuple[HuggingFaceServe, list[str]]:
@@ -72,22 +65,6 @@ def common_notes(spec: HuggingFaceServe, version: Version | None) -> Iterator[st
                 f"envs: {variable.name} looks like a secret and stands readable in the pod; put it into a Kubernetes Secret and "
                 "name that under secrets"
             )
-
-
-def service_findings(name: str, alias: str | None, facts: Facts) -> Iterator[str]:
-    """Services that somebody else has, and two of one name."""
-    for service, role in ((name, "name"), (alias, "service_name")):
-        standing = facts.objects.get(Lookup(SERVICE, service)) if service else None
-        if standing is None:
-            continue
-        labels = (standing.get("metadata") or {}).get("labels") or {}
-        run = labels.get(INSTANCE, "")
-        if not MANAGED_BY.items() <= labels.items():
-            yield f"{role} {service!r}: a Service of this name exists and was not made by this package; use another name"
-        elif role == "name" and run != name:
-            yield f"name {service!r}: it is the service_name of the serving run {run!r}; use another name"
-        elif role == "service_name" and run == service:
-            yield f"service_name {service!r}: it is the Service of the serving run {run!r} itself; use another name"
 
 
 def present(facts: Facts, kind: Kind, name: str, namespace: str = "") -> bool | None:

@@ -6,12 +6,12 @@ Facts about KServe were read in v0.13 to v0.20 (github.com/kserve/kserve) and se
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.owner import digest
-from airflow_provider_llmserve.readiness.fields import text
+from airflow_provider_llmserve.readiness.fields import labels_of, text
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.runtimes import huggingface_endpoint, pod_template
 from airflow_provider_llmserve.runtimes.base import (
@@ -28,6 +28,7 @@ from airflow_provider_llmserve.runtimes.base import (
     Permission,
     Watched,
 )
+from airflow_provider_llmserve.runtimes.descent import of_deployment
 from airflow_provider_llmserve.runtimes.huggingface_cli import command_line, hub_path, image_version
 from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
 from airflow_provider_llmserve.runtimes.huggingface_endpoint import call
@@ -61,6 +62,7 @@ __all__ = [
     "RECORD",
     "assess",
     "call",
+    "descends",
     "endpoint",
     "findings",
     "lookups",
@@ -167,6 +169,16 @@ def notes(spec: ServeSpec, *, name: str, settings: Settings) -> list[str]:
             "was exceeded while the model still loads, which does not end the wait"
         )
     return said
+
+
+def descends(pod: Mapping[str, Any], *, name: str, uid: str) -> bool:
+    """By KServe's label and the Deployment whose ReplicaSet made it: ``<name>-predictor``, in Knative mode
+    ``<name>-predictor-<revision>-deployment``."""
+    if labels_of(pod).get(ISVC_LABEL) != name:
+        return False
+    revision = text(labels_of(pod), "serving.knative.dev/revision")
+    knative = revision.startswith(f"{name}-predictor-") and of_deployment(pod, f"{revision}-deployment")
+    return knative or of_deployment(pod, f"{name}-predictor")
 
 
 def watched(name: str) -> list[Watched]:

@@ -10,33 +10,40 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.owner import Owner
-from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeSpec
+from airflow_provider_llmserve.specs import KINDS, ServeSpec
 
 PREFIX = "llmserve.airflow/"
 """Of the annotations; a ConfigMap's keys go without."""
 MANAGED_BY = {"app.kubernetes.io/managed-by": "airflow-llmserve"}
 """The label on everything we make. It never changes, so it rolls nothing out."""
+FIELD_MANAGER = "airflow-llmserve"
+"""Who we are to the API server: the fields that we applied are its."""
 CONNECTION = "conn:"
 """What an entry of ``spec.secrets`` begins with that names an Airflow connection instead of a Kubernetes Secret."""
 
-_SPECS: dict[str, type[ServeSpec]] = {c.kind: c for c in (KubeAIText, HuggingFaceServe)}
 _LONG = 16 * 1024
 
 
 @dataclass(frozen=True)
-class Proven:
-    """A spec that was proven, and who deployed it: what a rollback puts back."""
+class Previous:
+    """What a rollback puts back: a spec that stood before, and who deployed it.
+
+    The last proven one; where none was, the one that this deployment replaced, which ``proven`` then says.
+    """
 
     spec: ServeSpec
-    stopped: bool
-    owner: Owner
+    stopped: bool = False
+    owner: Owner = field(default_factory=Owner)
+    proven: bool = True
+    ttl: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,40 +51,55 @@ class Record:
     """One serving run's record.
 
     ``spec`` is None where a newer version of this package wrote it and we cannot read it. ``applied`` is the time of the write
-    (ISO 8601, UTC). ``others`` are the objects that were applied with the primary one, as ``(apiVersion, kind, name)``.
+    (ISO 8601, UTC), ``ttl`` the seconds after it that the run may be swept away (None: never). ``others`` are the objects that
+    were applied with the primary one, as ``(apiVersion, kind, name)``.
     """
 
     owner: Owner
     spec: ServeSpec | None
     stopped: bool = False
     proven: bool = False
-    previous: Proven | None = None
+    previous: Previous | None = None
     applied: str = ""
     others: tuple[tuple[str, str, str], ...] = ()
+    ttl: float | None = None
 
     def same_want(self, owner: Owner, spec: ServeSpec | None, stopped: bool) -> bool:
         """Whether this is the record of that very deployment."""
         return (self.owner, self.spec, self.stopped) == (owner, spec, stopped)
 
+    @property
+    def expires(self) -> datetime | None:
+        """When it may be swept away, with its time zone; None: never, or not known."""
+        try:
+            return None if self.ttl is None else datetime.fromisoformat(self.applied) + timedelta(seconds=self.ttl)
+        except (ValueError, OverflowError):
+            return None
 
-def succeed(replaced: Record | None, owner: Owner, spec: ServeSpec, stopped: bool) -> Record:
+
+def succeed(replaced: Record | None, owner: Owner, spec: ServeSpec, stopped: bool, ttl: float | None = None) -> Record:
     """The record of a new deployment that takes the place of ``replaced``.
 
-    It keeps the last proven spec for a rollback: the replaced one if that was proven, else the one kept there. Putting back
-    exactly what is kept is proven already.
+    It keeps what a rollback puts back: the last proven spec; where none was, the replaced one, so that a failed update never
+    deletes what stood before. A task instance that finds its own unproven deployment (a retry) keeps what stood before that.
+    Putting back exactly what is kept there is as proven as it was.
     """
-    fresh = Record(owner=owner, spec=spec, stopped=stopped)
+    fresh = Record(owner=owner, spec=spec, stopped=stopped, ttl=ttl)
     if replaced is None or replaced.spec is None:
         return fresh
+    kept = replaced.previous
     if replaced.proven:
-        return replace(fresh, previous=Proven(replaced.spec, replaced.stopped, replaced.owner))
-    if replaced.previous == Proven(spec, stopped, owner):
-        return replace(fresh, proven=True)
-    return replace(fresh, previous=replaced.previous)
+        return replace(fresh, previous=Previous(replaced.spec, replaced.stopped, replaced.owner, ttl=replaced.ttl))
+    if kept is not None and (kept.spec, kept.stopped, kept.owner) == (spec, stopped, owner):
+        return replace(fresh, proven=kept.proven)
+    own_try = replaced.owner.key == owner.key and (replaced.spec, replaced.stopped) == (spec, stopped)
+    if own_try or (kept is not None and kept.proven):
+        return replace(fresh, previous=kept)
+    return replace(fresh, previous=Previous(replaced.spec, replaced.stopped, replaced.owner, proven=False, ttl=replaced.ttl))
 
 
 def write(record: Record) -> dict[str, str]:
-    """The record as strings. ``unproven`` is there while the spec is not proven, with the last proven one in it, if any."""
+    """The record as strings. ``unproven`` is there while the spec is not proven, with what a rollback puts back in it, if any."""
     assert record.spec is not None
     data = {
         "owner": _text(record.owner.model_dump()),
@@ -85,9 +107,12 @@ def write(record: Record) -> dict[str, str]:
         "applied": record.applied,
         "objects": _text([list(o) for o in record.others]),
     }
+    if record.ttl is not None:
+        data["ttl"] = _text(record.ttl)
     if not record.proven:
         p = record.previous
-        data["unproven"] = _text({**_spec(p.spec, p.stopped), "owner": p.owner.model_dump()} if p else {})
+        kept = {"owner": p.owner.model_dump(), "proven": p.proven, "ttl": p.ttl} if p else {}
+        data["unproven"] = _text({**_spec(p.spec, p.stopped), **kept} if p else {})
     return data
 
 
@@ -100,16 +125,16 @@ def read(data: Mapping[str, str] | None) -> Record | None:
         return None
     standing = _value(data.get("spec"))
     before = _value(data.get("unproven"))
-    kept, kept_owner = _read_spec(before), _owner(before.get("owner"))
     others = _value(data.get("objects"), list)
     return Record(
         owner=owner,
         spec=_read_spec(standing),
         stopped=bool(standing.get("stopped")),
         proven="unproven" not in data,
-        previous=Proven(kept, bool(before.get("stopped")), kept_owner) if kept is not None and kept_owner is not None else None,
+        previous=_previous(before),
         applied=str(data.get("applied") or ""),
         others=tuple((str(o[0]), str(o[1]), str(o[2])) for o in others if isinstance(o, list) and len(o) == 3),
+        ttl=_seconds(_value(data.get("ttl"), object)),
     )
 
 
@@ -146,13 +171,26 @@ def _spec(spec: ServeSpec, stopped: bool) -> dict[str, Any]:
 
 
 def _read_spec(value: Mapping[str, Any]) -> ServeSpec | None:
-    cls = _SPECS.get(str(value.get("kind")))
+    cls = KINDS.get(str(value.get("kind")))
     if cls is None:
         return None
     try:
         return cls.parse(value.get("spec"))
     except BadInput:
         return None
+
+
+def _previous(value: Mapping[str, Any]) -> Previous | None:
+    spec, owner = _read_spec(value), _owner(value.get("owner"))
+    if spec is None or owner is None:
+        return None
+    return Previous(spec, bool(value.get("stopped")), owner, bool(value.get("proven", True)), _seconds(value.get("ttl")))
+
+
+def _seconds(value: Any) -> float | None:
+    """A positive, finite number, else None: a damaged time to live sweeps nothing away."""
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+    return float(value) if ok else None
 
 
 def _owner(value: Any) -> Owner | None:

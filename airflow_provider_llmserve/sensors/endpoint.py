@@ -45,7 +45,7 @@ class EndpointReadySensor(BaseSensorOperator):
         from airflow_provider_llmserve.errors import WaitTimeout
         from airflow_provider_llmserve.hooks.llmserve import LLMServeHook
         from airflow_provider_llmserve.operators._base import returned
-        from airflow_provider_llmserve.platforms.lifecycle import require, wait_until_proven
+        from airflow_provider_llmserve.platforms.lifecycle import prove, require
 
         with airflow_errors():
             target, made_by = read_endpoint(self.endpoint)
@@ -54,7 +54,7 @@ class EndpointReadySensor(BaseSensorOperator):
             async def look(platform: Platform) -> dict[str, Any] | None:
                 run = await require(platform, target)
                 try:
-                    await wait_until_proven(platform, run, timeout=LOOK_SECONDS, accept_zero=self.accept_zero)
+                    await prove(platform, run, timeout=LOOK_SECONDS, accept_zero=self.accept_zero)
                 except WaitTimeout as e:
                     self.log.info("%s", e)
                     return None

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from support.answers import Answers, answering
 from support.cluster import Cluster, hook_for
 from support.controlplane import MISSING, ControlPlane, find_binaries
+from support.hf import Namespace
 from support.kubeai_manager import KubeAI
 from support.kubeai_run import FATES
 from support.kubeai_world import World
@@ -23,6 +25,9 @@ from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    # It configures logging when it is first imported, and a test's caplog would hear no more.
+    import airflow.providers.cncf.kubernetes.hooks.kubernetes  # noqa: F401
+
     binaries = find_binaries()
     if binaries is None:
         pytest.skip(MISSING)
@@ -64,6 +69,28 @@ def settings(namespace: str) -> Settings:
 
 @pytest.fixture
 async def platform(cluster: Cluster, settings: Settings, toy: ToyRuntime) -> AsyncIterator[KubernetesPlatform]:
+    async with KubernetesPlatform(settings, make_hook=hook_for(cluster.kubeconfig)) as p:
+        yield p
+
+
+@pytest.fixture
+def ns(cluster: Cluster, namespace: str) -> Namespace:
+    """This test's namespace in the administrator's eyes."""
+    return Namespace(cluster, namespace)
+
+
+@pytest.fixture
+async def model(cluster: Cluster) -> AsyncIterator[Answers]:
+    """What every pod answers at port 8080."""
+    async with answering(text='{"outputs": []}') as answers:
+        cluster.route("*:8080", answers.port)
+        yield answers
+        cluster.plane.egress.routes.pop("*:8080", None)
+
+
+@pytest.fixture
+async def hf_platform(cluster: Cluster, settings: Settings, node: str, model: Answers) -> AsyncIterator[KubernetesPlatform]:
+    """The platform under test with the real runtimes of HuggingFace-serve, beside a model that answers."""
     async with KubernetesPlatform(settings, make_hook=hook_for(cluster.kubeconfig)) as p:
         yield p
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
-from support.answers import Answers, answering
-from support.cluster import Cluster, hook_for
+from support.answers import Answers
+from support.cluster import Cluster
 from support.hf import TWO, Namespace, first, unmanaged_node, want
 from support.kube import until
 
@@ -17,7 +17,6 @@ from airflow_provider_llmserve.platforms.base import Target
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import change, serve, target_of, teardown, wait_until_proven
 from airflow_provider_llmserve.readiness.state import ReasonClass, State
-from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs.changes import scaled
 
 pytestmark = pytest.mark.cluster
@@ -26,23 +25,8 @@ NOT_FOUND = 'failed to pull and unpack image "x": failed to resolve reference "x
 
 
 @pytest.fixture
-def ns(cluster: Cluster, namespace: str) -> Namespace:
-    return Namespace(cluster, namespace)
-
-
-@pytest.fixture
-async def model(cluster: Cluster) -> AsyncIterator[Answers]:
-    """What every pod answers at port 8080."""
-    async with answering(text='{"outputs": []}') as answers:
-        cluster.route("*:8080", answers.port)
-        yield answers
-        cluster.plane.egress.routes.pop("*:8080", None)
-
-
-@pytest.fixture
-async def platform(cluster: Cluster, settings: Settings, node: str, model: Answers) -> AsyncIterator[KubernetesPlatform]:
-    async with KubernetesPlatform(settings, make_hook=hook_for(cluster.kubeconfig)) as p:
-        yield p
+def platform(hf_platform: KubernetesPlatform) -> KubernetesPlatform:
+    return hf_platform
 
 
 @pytest.fixture
@@ -183,19 +167,17 @@ async def test_teardown_waits_until_the_pods_are_gone(platform: KubernetesPlatfo
     until("both Services are gone", lambda: {s["metadata"]["name"] for s in ns.all("services")} <= {"kubernetes"})
 
 
-async def test_the_alias_follows_the_newest_and_only_its_owner_removes_it(platform: KubernetesPlatform, ns: Namespace) -> None:
-    def leads_to() -> str:
-        return (ns.get("services", "front") or {})["spec"]["selector"]["app.kubernetes.io/instance"]
-
+async def test_the_alias_of_another_serving_run_is_refused(platform: KubernetesPlatform, ns: Namespace) -> None:
+    """Taken over, it would lead the other's clients to a model that nobody has proven yet."""
     older = await serve(platform, want(name="older", service_name="front"), timeout=60)
-    assert leads_to() == "older"
-    newer = await serve(platform, want(TWO, name="newer", service_name="front"), timeout=60)
-    assert leads_to() == "newer"
+    before = ns.get("services", "front")
+    with pytest.raises(BadInput, match=r"Service front stands there.*belongs to Deployment older"):
+        await serve(platform, want(TWO, name="newer", service_name="front"), timeout=60)
+    assert ns.get("services", "front") == before
+    assert ns.get("deployments", "newer") is None
     await teardown(platform, target_of(older), timeout=30)
-    until("the older Service is gone", lambda: ns.get("services", "older") is None)
-    assert leads_to() == "newer", "the older one's teardown leaves the alias alone"
-    await teardown(platform, target_of(newer), timeout=30)
     until("the alias is gone", lambda: ns.get("services", "front") is None)
+    await serve(platform, want(TWO, name="newer", service_name="front"), timeout=60)
 
 
 async def test_an_external_name_alias(platform: KubernetesPlatform, ns: Namespace) -> None:
@@ -216,7 +198,7 @@ async def test_preflight_reads_the_cluster(platform: KubernetesPlatform, ns: Nam
     with pytest.raises(BadInput) as refused:
         await serve(platform, want(service_name="front", secrets=["hub"], path="pvc://weights/bert"), timeout=60)
     text = str(refused.value)
-    for word in ("'front'", "Secret 'hub'", "PersistentVolumeClaim 'weights'"):
+    for word in ("Service front stands there", "Secret 'hub'", "PersistentVolumeClaim 'weights'"):
         assert word in text
     assert ns.get("deployments", "bert") is None
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from support.answers import Answers, answering
+from support.answers import Answers
 from support.cluster import Cluster, hook_for
 from support.hf import TWO, Namespace, first, want
 from support.kserve_controller import KServe
@@ -28,22 +28,9 @@ ISVC: dict[str, Any] = {"runtime": "inferenceservice"}
 
 
 @pytest.fixture
-def ns(cluster: Cluster, namespace: str) -> Namespace:
-    return Namespace(cluster, namespace)
-
-
-@pytest.fixture
 def kserve(cluster: Cluster, namespace: str) -> Iterator[KServe]:
     with KServe(cluster, namespace) as k:
         yield k
-
-
-@pytest.fixture
-async def model(cluster: Cluster) -> AsyncIterator[Answers]:
-    async with answering(text='{"outputs": []}') as answers:
-        cluster.route("*:8080", answers.port)
-        yield answers
-        cluster.plane.egress.routes.pop("*:8080", None)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.cluster import Cluster, hook_for
+from support.kube import until
 from support.kubeai_manager import KubeAI
 from support.kubeai_run import LAW, MED, ONE, TWO, model, pods, spec, volume, want
 from support.toy import first
@@ -220,3 +221,22 @@ def _applied_by_us(live: dict[str, Any]) -> dict[str, Any]:
     """The spec fields that our field manager owns."""
     ours = [e for e in live["metadata"]["managedFields"] if e["manager"] == "airflow-llmserve"]
     return {k.removeprefix("f:"): v for e in ours for k, v in (e["fieldsV1"].get("f:spec") or {}).items()}
+
+
+async def test_pods_of_others_under_the_models_label_do_not_hold_a_teardown_up(
+    platform: KubernetesPlatform, cluster: Cluster, namespace: str
+) -> None:
+    """A chat's own Deployment whose pods say which model they talk to."""
+    labels = {"model": "alpha", "app": "chat-ui"}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "ui", "image": "chat-ui:1"}]}}
+    body = {"metadata": {"name": "chat-ui"}, "spec": {"selector": {"matchLabels": {"app": "chat-ui"}}, "template": pod}}
+    cluster.admin.create(f"/apis/apps/v1/namespaces/{namespace}/deployments", body)
+    until("the chat runs", lambda: any(p["status"].get("podIP") for p in pods(cluster, namespace)))
+    (chat,) = pods(cluster, namespace)
+    assert not await teardown(platform, Target("alpha", "kubeai-text"), timeout=5)
+    assert [p["metadata"]["uid"] for p in pods(cluster, namespace)] == [chat["metadata"]["uid"]]
+
+    endpoint = await serve(platform, want(), timeout=30)  # KubeAI itself deletes pods of others under its label, again and again
+    assert await teardown(platform, target_of(endpoint), timeout=30)
+    assert not await teardown(platform, target_of(endpoint), timeout=5)
+    assert all(p["metadata"]["name"].startswith("chat-ui-") for p in pods(cluster, namespace))

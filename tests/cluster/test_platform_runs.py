@@ -15,12 +15,13 @@ from support.toy import ONE, TWO, deployment, first, is_ready, pods, spec, want
 from support.toy_runtime import ToyRuntime
 
 from airflow_provider_llmserve.errors import Conflict, StillThere, Superseded
-from airflow_provider_llmserve.platforms.base import Good, Target
+from airflow_provider_llmserve.platforms.base import Target
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import serve, target_of, teardown
 from airflow_provider_llmserve.readiness.state import State
 from airflow_provider_llmserve.runtimes.base import Kind
+from airflow_provider_llmserve.runtimes.ownership import Previous
 from airflow_provider_llmserve.settings import Settings
 
 pytestmark = pytest.mark.cluster
@@ -62,9 +63,9 @@ async def test_an_update_keeps_the_last_proven_spec_until_it_is_proven_itself(pl
     assert run.previous is None
     await platform.settle(run)
     run = await platform.apply(want(spec("i:2"), TWO), replacing=await platform.find(Target("toy")))
-    assert run.previous == Good(spec(), False, ONE)
+    assert run.previous == Previous(spec(), False, ONE)
     run = await platform.apply(want(spec("i:3"), TWO), replacing=run)
-    assert run.previous == Good(spec(), False, ONE), "the second was never proven"
+    assert run.previous == Previous(spec(), False, ONE), "the second was never proven"
     await platform.settle(run)
     found = await platform.find(Target("toy"))
 
@@ -279,7 +280,7 @@ async def test_a_proof_of_an_older_deployment_is_none_of_the_newer_ones(platform
     found = await platform.find(Target("toy"))
 
     assert found is not None
-    assert found.previous == Good(spec(), False, ONE), "still not proven"
+    assert found.previous == Previous(spec(), False, ONE), "still not proven"
 
 
 async def test_a_teardown_that_cannot_see_the_pods_is_not_done(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_llmserve.runtimes import runtime_for
-from airflow_provider_llmserve.runtimes.base import CRD, INFERENCE_SERVICE, PVC, SECRET, SERVICE, SERVICE_ACCOUNT, Facts, Lookup
+from airflow_provider_llmserve.runtimes.base import CRD, INFERENCE_SERVICE, PVC, SECRET, SERVICE_ACCOUNT, Facts, Lookup
 from airflow_provider_llmserve.runtimes.inferenceservice_facts import DISABLE_AUTO_UPDATE
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
@@ -19,17 +19,12 @@ CONNECTION = Settings(
 )
 BASE = {"path": "hf://acme/bert", "model_name": "bert"}
 KSERVE = {**BASE, "runtime": "inferenceservice"}
-OURS = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "airflow-llmserve", "app.kubernetes.io/instance": "bert"}}}
 
 
 def findings(fields: dict[str, Any], facts: dict[Lookup, Any] | None = None, name: str = "bert", **connection: Any) -> list[str]:
     spec = HuggingFaceServe.parse(fields)
     settings = CONNECTION.model_copy(update=connection)
     return runtime_for(spec).findings(spec, name=name, settings=settings, facts=Facts(facts or {}))
-
-
-def service(manager: str, instance: str) -> dict[str, Any]:
-    return {"metadata": {"labels": {"app.kubernetes.io/managed-by": manager, "app.kubernetes.io/instance": instance}}}
 
 
 @pytest.mark.parametrize(
@@ -53,14 +48,6 @@ def service(manager: str, instance: str) -> dict[str, Any]:
             {"volumes": [{"volume_type": "shared_volume", "name": "team", "mount_path": "/x"}]},
             {Lookup(PVC, "team"): None},
             "PersistentVolumeClaim 'team'",
-        ),
-        ({}, {Lookup(SERVICE, "bert"): service("helm", "bert")}, "not made by this package"),
-        ({}, {Lookup(SERVICE, "bert"): service("airflow-llmserve", "other")}, "service_name of the serving run 'other'"),
-        ({"service_name": "front"}, {Lookup(SERVICE, "front"): service("helm", "x")}, "service_name 'front'"),
-        (
-            {"service_name": "front"},
-            {Lookup(SERVICE, "front"): service("airflow-llmserve", "front")},
-            "serving run 'front' itself",
         ),
     ],
 )
@@ -98,26 +85,19 @@ def test_refused_by_kserve(fields: dict[str, Any], facts: dict[Lookup, Any], say
 def test_nothing_is_found_where_nothing_is_wrong_or_nothing_could_be_read(fields: dict[str, Any]) -> None:
     assert findings(fields) == []
     present = {
-        Lookup(SERVICE, "bert"): OURS,
-        Lookup(SERVICE, "front"): service("airflow-llmserve", "older-run"),
         Lookup(SECRET, "hub"): {},
         Lookup(CRD, "inferenceservices.serving.kserve.io"): {},
         Lookup(INFERENCE_SERVICE, "bert"): {"status": {"deploymentMode": "RawDeployment"}},
     }
     alias = {"service_name": "front"} if fields is BASE else {}
-    assert findings({**fields, "secrets": ["hub"], **alias}, present) == [], "an older run's alias may be taken over"
+    assert findings({**fields, "secrets": ["hub"], **alias}, present) == []
 
 
 def test_every_lookup_is_one_that_a_finding_reads() -> None:
     spec = HuggingFaceServe.parse({**BASE, "service_name": "front", "secrets": ["hub", "conn:hub"], "storage_secret": "keys"})
     runtime = runtime_for(spec)
     asked = runtime.lookups(spec, name="bert", settings=CONNECTION)
-    assert {(a.kind.kind, a.name) for a in asked} == {
-        ("Secret", "hub"),
-        ("Secret", "keys"),
-        ("Service", "bert"),
-        ("Service", "front"),
-    }
+    assert {(a.kind.kind, a.name) for a in asked} == {("Secret", "hub"), ("Secret", "keys")}
 
 
 def test_all_findings_at_once() -> None:

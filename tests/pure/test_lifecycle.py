@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from support.memory_platform import BROKEN, READY, REPLACED, STARTING, MemoryPlatform
 
-from airflow_provider_llmserve.errors import BadInput, NotOurs, ServingFailed, Superseded, WaitTimeout
+from airflow_provider_llmserve.errors import BadInput, ServingFailed, Superseded, WaitTimeout
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
 from airflow_provider_llmserve.platforms.lifecycle import change, require, serve, target_of, teardown
@@ -29,16 +29,16 @@ async def deployed(platform: MemoryPlatform, spec: KubeAIText = OLD, owner: Owne
     await serve(platform, want(spec, owner), timeout=5)
     platform.verdicts = verdicts
     platform.writes.clear()
-    return platform.runs["m"]
+    return platform.standing["m"]
 
 
 async def test_a_proven_deployment_returns_its_endpoint_and_owes_no_rollback() -> None:
     platform = MemoryPlatform(verdicts=(STARTING, READY))
     told: list[ServingRun] = []
-    endpoint = await serve(platform, want(), timeout=5, on_applied=told.append)
-    assert endpoint.identity.uid == told[0].uid == platform.runs["m"].uid
+    endpoint = await serve(platform, want(), timeout=5, on_written=told.append)
+    assert endpoint.identity.uid == told[0].uid == platform.standing["m"].uid
     assert endpoint.identity.owner == FIRST
-    assert platform.runs["m"].previous is None
+    assert platform.standing["m"].previous is None
 
 
 async def test_findings_refuse_before_anything_is_written() -> None:
@@ -53,7 +53,7 @@ async def test_a_failed_first_deployment_leaves_nothing() -> None:
     with pytest.raises(ServingFailed, match="image_not_found") as caught:
         await serve(platform, want(), timeout=5)
     assert caught.value.retryable is False
-    assert platform.runs == {}
+    assert platform.standing == {}
 
 
 async def test_a_failed_update_puts_the_last_good_spec_and_its_owner_back() -> None:
@@ -61,7 +61,7 @@ async def test_a_failed_update_puts_the_last_good_spec_and_its_owner_back() -> N
     await deployed(platform)
     with pytest.raises(ServingFailed):
         await serve(platform, want(NEW, SECOND), timeout=5)
-    assert (platform.runs["m"].spec, platform.runs["m"].owner) == (OLD, FIRST)
+    assert (platform.standing["m"].spec, platform.standing["m"].owner) == (OLD, FIRST)
 
 
 async def test_keep_leaves_the_failed_change_for_inspection() -> None:
@@ -69,14 +69,14 @@ async def test_keep_leaves_the_failed_change_for_inspection() -> None:
     await deployed(platform)
     with pytest.raises(ServingFailed):
         await serve(platform, want(NEW, SECOND), timeout=5, on_failure="keep")
-    assert platform.runs["m"].spec == NEW
+    assert platform.standing["m"].spec == NEW
 
 
 async def test_a_timeout_tells_the_last_verdict_and_takes_the_change_back() -> None:
     platform = MemoryPlatform(verdicts=(STARTING,))
     with pytest.raises(WaitTimeout, match="it is starting"):
         await serve(platform, want(), timeout=0.05)
-    assert platform.runs == {}
+    assert platform.standing == {}
 
 
 async def test_a_killed_wait_takes_the_change_back() -> None:
@@ -86,43 +86,36 @@ async def test_a_killed_wait_takes_the_change_back() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert platform.runs == {}
+    assert platform.standing == {}
 
 
 async def test_who_is_superseded_leaves_the_later_one_alone() -> None:
     platform = MemoryPlatform(verdicts=(REPLACED,))
-    with pytest.raises(Superseded):
-        await serve(platform, want(), timeout=5)
-    assert platform.writes == ["apply m"]
+    later = ServingRun(kind="kubeai-text", runtime="memory", name="m", uid="uid-0", owner=SECOND, spec=NEW)
+    with pytest.raises(Superseded, match="deployed by d / 2 / serve; it is left alone"):
+        await serve(platform, want(), timeout=5, on_written=lambda _: platform.standing.update(m=later))
+    assert platform.standing == {"m": later}
+
+
+@pytest.mark.parametrize("update", [False, True])
+async def test_who_is_superseded_by_no_other_deployment_takes_back_what_is_its_own(update: bool) -> None:
+    """Admission or a person rewrote the object: the record is still ours, and so are its pods."""
+    platform = MemoryPlatform(verdicts=(REPLACED,))
+    if update:
+        await deployed(platform)
+    with pytest.raises(Superseded, match="was put back" if update else "was removed"):
+        await serve(platform, want(NEW, SECOND), timeout=5)
+    assert [r.spec for r in platform.standing.values()] == ([OLD] if update else [])
 
 
 async def test_a_failure_after_somebody_elses_change_touches_nothing() -> None:
     platform = MemoryPlatform(verdicts=(STARTING,))
     task = asyncio.create_task(serve(platform, want(), timeout=0.2))
     await platform.written.wait()
-    platform.runs["m"] = theirs = replace(platform.runs["m"], owner=SECOND, spec=NEW)
+    platform.standing["m"] = theirs = replace(platform.standing["m"], owner=SECOND, spec=NEW)
     with pytest.raises(WaitTimeout):
         await task
-    assert platform.runs["m"] == theirs
-
-
-@pytest.mark.parametrize("adopt", [False, True])
-async def test_what_is_not_ours_is_refused_unless_adopted(adopt: bool) -> None:
-    platform = MemoryPlatform(runs={"m": ServingRun(kind="kubeai-text", runtime="memory", name="m", uid="theirs")})
-    if adopt:
-        assert (await serve(platform, want(adopt=True), timeout=5)).identity.uid == "theirs"
-    else:
-        with pytest.raises(NotOurs, match="adopt=True"):
-            await serve(platform, want(), timeout=5)
-        assert platform.writes == []
-
-
-async def test_an_adopted_object_outlives_a_failed_first_deployment() -> None:
-    theirs = ServingRun(kind="kubeai-text", runtime="memory", name="m", uid="theirs")
-    platform = MemoryPlatform(verdicts=(BROKEN,), runs={"m": theirs})
-    with pytest.raises(ServingFailed):
-        await serve(platform, want(adopt=True), timeout=5)
-    assert platform.runs["m"].uid == "theirs"
+    assert platform.standing["m"] == theirs
 
 
 async def test_a_good_run_outlives_a_redeployment_that_could_not_be_proven() -> None:
@@ -130,7 +123,7 @@ async def test_a_good_run_outlives_a_redeployment_that_could_not_be_proven() -> 
     await deployed(platform)
     with pytest.raises(ServingFailed):
         await serve(platform, want(OLD, SECOND), timeout=5)
-    assert (platform.runs["m"].spec, platform.runs["m"].owner) == (OLD, FIRST)
+    assert (platform.standing["m"].spec, platform.standing["m"].owner) == (OLD, FIRST)
 
 
 async def test_a_change_keeps_the_owner_and_survives_a_conflict() -> None:
@@ -138,7 +131,7 @@ async def test_a_change_keeps_the_owner_and_survives_a_conflict() -> None:
     run = await deployed(platform)
     platform.conflicts = 2
     endpoint = await change(platform, Target(name="m"), lambda spec, stopped: (NEW, stopped), timeout=5)
-    assert (platform.runs["m"].spec, platform.runs["m"].owner) == (NEW, run.owner)
+    assert (platform.standing["m"].spec, platform.standing["m"].owner) == (NEW, run.owner)
     assert endpoint.identity.spec_hash == NEW.hash
 
 
@@ -147,7 +140,7 @@ async def test_a_failed_change_is_taken_back() -> None:
     await deployed(platform)
     with pytest.raises(ServingFailed):
         await change(platform, Target(name="m"), lambda spec, stopped: (NEW, True), timeout=5)
-    assert (platform.runs["m"].spec, platform.runs["m"].stopped) == (OLD, False)
+    assert (platform.standing["m"].spec, platform.standing["m"].stopped) == (OLD, False)
 
 
 async def test_teardown_is_idempotent() -> None:

@@ -10,23 +10,31 @@ from hypothesis import strategies as st
 
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.runtimes import ownership
-from airflow_provider_llmserve.runtimes.ownership import Proven, Record
+from airflow_provider_llmserve.runtimes.ownership import Previous, Record
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
 ONE = Owner(dag_id="d", run_id="r1", task_id="t", map_index=3, try_number=2, ti_id="one")
 TWO = Owner(dag_id="d", run_id="r2", task_id="t")
+RETRIED = Owner(dag_id="d", run_id="r2", task_id="t", try_number=1, ti_id="earlier")
 A = KubeAIText.parse({"url": "hf://a/b", "env": {"K": "ä"}})
 B = KubeAIText.parse({"url": "hf://a/c", "secrets": ["conn:hf", "mine", "conn:aws"]})
 
-owners = st.builds(Owner, dag_id=st.text(max_size=20), run_id=st.text(max_size=20), map_index=st.integers(-1, 5))
+owners = st.builds(
+    Owner,
+    instance=st.sampled_from(["", "i"]),
+    dag_id=st.text(max_size=20),
+    run_id=st.text(max_size=20),
+    map_index=st.integers(-1, 5),
+)
 specs = st.sampled_from([A, B, HuggingFaceServe.parse({"path": "hf://a/b", "huggingface_task": "text_generation"})])
-proofs = st.none() | st.builds(Proven, specs, st.booleans(), owners)
+ttls = st.none() | st.integers(1, 10**9) | st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False)
+proofs = st.none() | st.builds(Previous, specs, st.booleans(), owners, st.booleans(), ttls)
 others = st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9), st.text(max_size=9)), max_size=3).map(tuple)
 
 
-@given(owners, specs, st.booleans(), st.booleans(), proofs, others)
-def test_a_record_is_read_back_as_it_was_written(owner, spec, stopped, proven, previous, objects) -> None:
-    record = Record(owner, spec, stopped, proven, None if proven else previous, "2026-01-01T00:00:00+00:00", objects)
+@given(owners, specs, st.booleans(), st.booleans(), proofs, others, ttls)
+def test_a_record_is_read_back_as_it_was_written(owner, spec, stopped, proven, previous, objects, ttl) -> None:
+    record = Record(owner, spec, stopped, proven, None if proven else previous, "2026-01-01T00:00:00+00:00", objects, ttl)
 
     assert ownership.read(ownership.from_annotations(ownership.to_annotations(ownership.write(record)))) == record
 
@@ -40,13 +48,15 @@ def test_a_long_record_is_packed() -> None:
     assert ownership.read(written) == record
 
 
-@given(st.dictionaries(st.sampled_from(["owner", "spec", "unproven", "applied", "objects", "other"]), st.text(max_size=60)))
+@given(
+    st.dictionaries(st.sampled_from(["owner", "spec", "unproven", "applied", "objects", "ttl", "other"]), st.text(max_size=60))
+)
 def test_reading_never_fails(data) -> None:
     ownership.read(data)
 
 
 @given(
-    st.sampled_from(["spec", "unproven", "objects", "applied"]),
+    st.sampled_from(["spec", "unproven", "objects", "applied", "ttl"]),
     st.sampled_from(["[]", "{}", "null", "zlib:!", "1", "[1]", '{"kind":1}']),
 )
 def test_a_damaged_part_costs_no_more_than_itself(key, value) -> None:
@@ -69,13 +79,30 @@ def test_a_spec_from_the_future_is_ours_without_a_spec() -> None:
     ("replaced", "expected"),
     [
         (None, Record(TWO, B)),
-        (Record(ONE, A, proven=True), Record(TWO, B, previous=Proven(A, False, ONE))),
-        (Record(ONE, A), Record(TWO, B)),
-        (Record(ONE, A, previous=Proven(A, True, ONE)), Record(TWO, B, previous=Proven(A, True, ONE))),
-        (Record(ONE, A, previous=Proven(B, False, TWO)), Record(TWO, B, proven=True)),
+        (Record(ONE, A, proven=True), Record(TWO, B, previous=Previous(A, False, ONE))),
+        (Record(ONE, A, ttl=5.0), Record(TWO, B, previous=Previous(A, False, ONE, proven=False, ttl=5.0))),
+        (Record(RETRIED, B), Record(TWO, B)),
+        (Record(RETRIED, A), Record(TWO, B, previous=Previous(A, False, RETRIED, proven=False))),
+        (Record(RETRIED, B, proven=True), Record(TWO, B, previous=Previous(B, False, RETRIED))),
+        (Record(ONE, A, previous=Previous(A, True, ONE)), Record(TWO, B, previous=Previous(A, True, ONE))),
+        (Record(ONE, A, previous=Previous(B, False, TWO)), Record(TWO, B, proven=True)),
+        (Record(ONE, A, previous=Previous(B, False, TWO, proven=False)), Record(TWO, B)),
+        (Record(ONE, A, previous=Previous(B, True, ONE, proven=False)), Record(TWO, B, previous=Previous(A, False, ONE, False))),
         (Record(ONE, None, proven=True), Record(TWO, B)),
     ],
-    ids=["nothing stood", "proven", "never proven", "kept of before", "put back", "unreadable"],
+    ids=[
+        "nothing stood",
+        "proven",
+        "never proven",
+        "left by an earlier try",
+        "another spec of an earlier try",
+        "proven by an earlier try",
+        "kept of before",
+        "put back",
+        "put back, never proven",
+        "kept of before, never proven",
+        "unreadable",
+    ],
 )
 def test_what_a_rollback_will_put_back(replaced, expected) -> None:
     assert ownership.succeed(replaced, TWO, B, False) == expected
@@ -97,3 +124,19 @@ def test_connections_stand_for_one_secret_of_ours() -> None:
     assert isinstance(resolved, KubeAIText)
     assert resolved.secrets == ("m-llmserve", "mine")
     assert ownership.resolved(A, "m") is A
+
+
+def test_a_time_to_live_counts_from_the_write() -> None:
+    assert str(Record(ONE, A, applied="2026-01-01T00:00:00+00:00", ttl=90).expires) == "2026-01-01 00:01:30+00:00"
+
+
+@pytest.mark.parametrize("damaged", ["-1", "0", "NaN", "Infinity", '"60"', "true", "[60]", "{"])
+def test_a_damaged_time_to_live_sweeps_nothing_away(damaged) -> None:
+    record = ownership.read({**ownership.write(Record(ONE, A, applied="2026-01-01T00:00:00+00:00", ttl=60)), "ttl": damaged})
+    assert record is not None
+    assert (record.ttl, record.expires) == (None, None)
+
+
+def test_without_a_readable_time_of_the_write_nothing_expires() -> None:
+    assert Record(ONE, A, applied="soon", ttl=60).expires is None
+    assert Record(ONE, A, applied="2026-01-01T00:00:00+00:00", ttl=1e300).expires is None

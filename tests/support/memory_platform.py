@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity, OpenAIService, Service
 from airflow_provider_llmserve.errors import Conflict
 from airflow_provider_llmserve.owner import Owner
-from airflow_provider_llmserve.platforms.base import Good, ServingRun, Target, Want
+from airflow_provider_llmserve.place import Place
+from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
 from airflow_provider_llmserve.readiness.state import Assessment, ReasonClass, State
+from airflow_provider_llmserve.runtimes.ownership import Record, succeed
 
 
 def said(state: State, reason: str, cls: ReasonClass, *, retryable: bool = True) -> Assessment:
@@ -30,10 +33,14 @@ class MemoryPlatform:
     verdicts: Sequence[Assessment] = (READY,)
     findings: Sequence[str] = ()
     conflicts: int = 0
-    runs: dict[str, ServingRun] = field(default_factory=dict)
+    standing: dict[str, ServingRun] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
     written: asyncio.Event = field(default_factory=asyncio.Event)
     name: str = "memory"
+    fault: BaseException | None = None
+    """Raised by the next write after its first object stands."""
+    here: Place = field(default_factory=lambda: Place(platform="memory", cluster="here"))
+    now: datetime = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
     async def __aenter__(self) -> MemoryPlatform:
         return self
@@ -41,19 +48,30 @@ class MemoryPlatform:
     async def __aexit__(self, *exc: object) -> None:
         pass
 
+    async def place(self) -> Place:
+        return self.here
+
+    async def runs(self) -> list[ServingRun]:
+        return list(self.standing.values())
+
     async def preflight(self, want: Want) -> list[str]:
         return list(self.findings)
 
     async def find(self, target: Target) -> ServingRun | None:
-        return self.runs.get(target.name)
+        return self.standing.get(target.name)
 
-    async def apply(self, want: Want, *, replacing: ServingRun | None) -> ServingRun:
+    async def apply(
+        self, want: Want, *, replacing: ServingRun | None, on_written: Callable[[ServingRun], None] = lambda _: None
+    ) -> ServingRun:
         if self.conflicts:
             self.conflicts -= 1
             raise Conflict("somebody was faster")
-        previous = None
-        if replacing is not None and replacing.spec is not None and replacing.owner is not None:
-            previous = replacing.previous or Good(replacing.spec, replacing.stopped, replacing.owner)
+        old = None
+        if replacing is not None and replacing.owner is not None:
+            old = Record(
+                replacing.owner, replacing.spec, replacing.stopped, replacing.proven, replacing.previous, ttl=replacing.ttl
+            )
+        new = succeed(old, want.owner, want.spec, want.stopped, want.ttl)
         run = ServingRun(
             kind=want.spec.kind,
             runtime="memory",
@@ -63,12 +81,23 @@ class MemoryPlatform:
             owner=want.owner,
             spec=want.spec,
             stopped=want.stopped,
-            previous=previous,
+            proven=new.proven,
+            previous=new.previous,
+            ttl=want.ttl,
+            expires=None if want.ttl is None else self.now + timedelta(seconds=want.ttl),
         )
-        self.runs[want.name] = run
+        self.standing[want.name] = run
         self.writes.append(f"apply {want.name}")
         self.written.set()
+        on_written(run)
+        if self.fault is not None:
+            fault, self.fault = self.fault, None
+            raise fault
         return run
+
+    async def give_back(self, run: ServingRun, before: ServingRun) -> None:
+        self.standing[run.name] = before
+        self.writes.append(f"give back {run.name}")
 
     async def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:
         for verdict in self.verdicts:
@@ -76,13 +105,13 @@ class MemoryPlatform:
         await asyncio.Event().wait()
 
     async def settle(self, run: ServingRun) -> None:
-        self.runs[run.name] = replace(self.runs[run.name], previous=None)
+        self.standing[run.name] = replace(self.standing[run.name], previous=None, proven=True)
 
     async def endpoint(self, run: ServingRun) -> Endpoint:
         assert run.spec is not None
         return Endpoint(
             identity=Identity(
-                platform=self.name,
+                **self.here.model_dump(),
                 kind=run.kind,
                 runtime=run.runtime,
                 name=run.name,
@@ -98,5 +127,5 @@ class MemoryPlatform:
         self.writes.append(f"see off {target.name}")
 
     async def delete(self, run: ServingRun, *, timeout: float, force: bool = False) -> None:
-        del self.runs[run.name]
+        del self.standing[run.name]
         self.writes.append(f"delete {run.name}")

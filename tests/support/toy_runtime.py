@@ -22,6 +22,7 @@ from airflow_provider_llmserve.runtimes.base import (
     Permission,
     Watched,
 )
+from airflow_provider_llmserve.runtimes.descent import of_deployment
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, ServeSpec
 
@@ -75,6 +76,9 @@ class ToyRuntime:
             Watched(POD, labels=f"toy={name}"),
             Watched(CONFIG_MAP, name="nobody-may-read-this", required=False),
         ]
+
+    def descends(self, pod: Any, *, name: str, uid: str) -> bool:
+        return of_deployment(pod, name)
 
     def assess(self, expected: Expected, observed: Observed, now: datetime) -> Assessment:
         name = expected.manifest["metadata"]["name"]

@@ -116,9 +116,9 @@ class Client:
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as e:
                 raise wire.unreachable(req, f"watch cut: {type(e).__name__} {e}") from e
 
-    async def patch(self, kind: Kind, namespace: str, name: str, body: Mapping[str, Any]) -> Object:
+    async def patch(self, kind: Kind, namespace: str, name: str, body: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """JSON merge patch: None removes a key, ``metadata.resourceVersion`` in it is a precondition."""
-        return await self._object(wire.patch(kind, namespace, name, body))
+        return await self._object(wire.patch(kind, namespace, name, body, dry_run=dry_run))
 
     async def scale(self, kind: Kind, namespace: str, name: str, replicas: int) -> Object:
         """Set the number of replicas through the scale subresource."""

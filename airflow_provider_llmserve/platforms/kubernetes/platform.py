@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from airflow_provider_llmserve.endpoint import Endpoint
+from airflow_provider_llmserve.place import Place
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
-from airflow_provider_llmserve.platforms.kubernetes import preflight, standing, teardown, verdicts
+from airflow_provider_llmserve.platforms.kubernetes import adopting, preflight, standing, teardown, verdicts
 from airflow_provider_llmserve.platforms.kubernetes.asking import Asker
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.login import hook_of
+from airflow_provider_llmserve.platforms.kubernetes.placing import place_of
 from airflow_provider_llmserve.platforms.kubernetes.writing import Writer
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.readiness.state import Assessment
@@ -35,6 +37,7 @@ class KubernetesPlatform:
         self.settings = settings
         self.client = Client(make_hook or (lambda: hook_of(settings.kubernetes_conn_id)))
         self._asker = Asker(self.client, settings)
+        self._place: Place | None = None
 
     async def __aenter__(self) -> KubernetesPlatform:
         return self
@@ -46,6 +49,8 @@ class KubernetesPlatform:
     async def preflight(self, want: Want) -> list[str]:
         module = runtime_for(want.spec)
         found = await preflight.findings(self.client, self.settings, module, want)
+        if want.adopt and not found:
+            await preflight.announce(self.client, self.settings, module, want)
         if isinstance(module, Telling) and not found:
             for note in module.notes(want.spec, name=want.name, settings=self.settings):
                 log.warning("%s %s: %s", want.spec.kind, want.name, note)
@@ -55,8 +60,22 @@ class KubernetesPlatform:
         found = await standing.find(self.client, self.settings.namespace, target)
         return found.run() if found is not None else None
 
-    async def apply(self, want: Want, *, replacing: ServingRun | None) -> ServingRun:
-        return (await Writer(self.client, self.settings, runtime_for(want.spec)).apply(want, replacing)).run()
+    async def apply(
+        self, want: Want, *, replacing: ServingRun | None, on_written: Callable[[ServingRun], None] = lambda _: None
+    ) -> ServingRun:
+        writer = Writer(self.client, self.settings, runtime_for(want.spec))
+        return (await writer.apply(want, replacing, on_written)).run()
+
+    async def give_back(self, run: ServingRun, before: ServingRun) -> None:
+        await adopting.give_back(self.client, self.settings.namespace, run.native, before.native.primary)
+
+    async def place(self) -> Place:
+        if self._place is None:
+            self._place = await place_of(self.client, self.settings.namespace)
+        return self._place
+
+    async def runs(self) -> list[ServingRun]:
+        return [found.run() for found in await standing.made_by_us(self.client, self.settings.namespace)]
 
     def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:
         return verdicts.Watcher(self.client, self._asker, self.settings, runtime(run.runtime), run).assessments()
@@ -66,7 +85,10 @@ class KubernetesPlatform:
 
     async def endpoint(self, run: ServingRun) -> Endpoint:
         module = runtime(run.runtime)
-        return verdicts.endpoint(module, self.settings, run, await self._look(list(module.watched(run.name))))
+        seen = await self._look(list(module.watched(run.name)))
+        made = verdicts.endpoint(module, self.settings, run, seen)
+        identity = made.identity.model_copy(update={"cluster": (await self.place()).cluster})
+        return made.model_copy(update={"identity": identity})
 
     async def delete(self, run: ServingRun, *, timeout: float, force: bool = False) -> None:
         await teardown.delete(self.client, runtime(run.runtime), run, timeout=timeout, force=force)

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow_provider_llmserve.errors import AccessDenied, BadInput, Conflict, NotFound, PlatformError, Rejected
 from airflow_provider_llmserve.platforms.base import Target, Want
-from airflow_provider_llmserve.platforms.kubernetes.client import Client
-from airflow_provider_llmserve.platforms.kubernetes.standing import find
-from airflow_provider_llmserve.platforms.kubernetes.writing import plan
+from airflow_provider_llmserve.platforms.kubernetes import adopting
+from airflow_provider_llmserve.platforms.kubernetes.beside import kind_of, name_of, not_ours
+from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
+from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, find, read
+from airflow_provider_llmserve.platforms.kubernetes.writing import Plan, plan
 from airflow_provider_llmserve.runtimes import ownership
-from airflow_provider_llmserve.runtimes.base import SECRET, Facts, Lookup, Permission, Runtime
+from airflow_provider_llmserve.runtimes.adoption import merge_patch
+from airflow_provider_llmserve.runtimes.base import SECRET, Facts, Lookup, Manifest, Permission, Runtime
+from airflow_provider_llmserve.runtimes.belonging import Belonging
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import ServeSpec
 
-COMPANION = Permission("", "configmaps", ("get", "list", "watch", "create", "patch"))
+COMPANION = Permission("", "configmaps", ("get", "list", "watch", "create", "patch", "delete"))
 """What a record in a ConfigMap needs."""
 OWNED_SECRET = Permission("", "secrets", ("get", "create", "patch", "delete"))
 """What a Secret with values from Airflow connections needs."""
 
 
+_IMMUTABLE = ". What cannot be changed in a standing object stays as it is: delete that one first, or deploy under another name"
+PLACE = Permission("", "namespaces", ("get",), optional=True)
+"""What tells two clusters apart."""
+
+
 def permissions(runtime: Runtime, spec: ServeSpec | None = None) -> tuple[Permission, ...]:
     """What serving by this runtime (and, where given, this spec) needs."""
-    needed = list(runtime.PERMISSIONS)
+    needed = [*runtime.PERMISSIONS, PLACE]
     if runtime.RECORD == "companion":
         needed.append(COMPANION)
     if spec is not None and ownership.connections(spec):
@@ -35,15 +43,33 @@ def permissions(runtime: Runtime, spec: ServeSpec | None = None) -> tuple[Permis
 
 async def findings(client: Client, settings: Settings, runtime: Runtime, want: Want) -> list[str]:
     """The findings, each with its remedy. Raises :class:`Unavailable` where the cluster cannot be asked."""
-    looked, denied, dry, other = await asyncio.gather(
+    try:
+        todo = await plan(want, runtime, settings)
+    except BadInput as e:
+        return [f"{e.subject}: {f}" for f in e.findings]
+    looked, denied, refused, other = await asyncio.gather(
         _facts(client, settings, runtime, want),
-        _denied(client, settings.namespace, permissions(runtime, want.spec)),
-        _dry_run(client, settings, runtime, want),
+        _denied(client, settings.namespace, [*permissions(runtime, want.spec), *_to_write(todo)]),
+        _refusals(client, settings, runtime, want, todo),
         _other_runtime(client, settings, runtime, want),
     )
     spec = ownership.resolved(want.spec, want.name)
     found = runtime.findings(spec, name=want.name, settings=settings, facts=looked)
-    return list(dict.fromkeys([*denied, *other, *found, *dry]))
+    return list(dict.fromkeys([*denied, *other, *found, *refused]))
+
+
+async def announce(client: Client, settings: Settings, runtime: Runtime, want: Want) -> None:
+    """Where the name is a stranger's, say in the log what adopting it will change."""
+    standing = await _adopted(client, settings, runtime, want)
+    if standing is not None:
+        planned = (await plan(want, runtime, settings)).primary
+        await adopting.announce(client, settings.namespace, runtime, planned, standing.primary)
+
+
+def _to_write(todo: Plan) -> list[Permission]:
+    """The rights without which an object that this spec renders could not be written, put back and taken away again."""
+    kinds = {kind_of(m) for m in todo.others}
+    return [Permission(k.group, k.plural, ("get", "create", "patch", "delete")) for k in kinds]
 
 
 async def _facts(client: Client, settings: Settings, runtime: Runtime, want: Want) -> Facts:
@@ -78,15 +104,54 @@ async def _denied(client: Client, namespace: str, needed: Iterable[Permission]) 
     ]
 
 
-async def _dry_run(client: Client, settings: Settings, runtime: Runtime, want: Want) -> Sequence[str]:
-    """What the API server says to the primary object without writing it: schema, rules, admission."""
+async def _refusals(client: Client, settings: Settings, runtime: Runtime, want: Want, todo: Plan) -> list[str]:
+    """What is in the way of each object that would be written: somebody else's in its place, or the API server's refusal."""
+    belonging = Belonging(runtime.PRIMARY, want.name)
+    beside = [*todo.others, *todo.companion(runtime, want)]
+    answers = await asyncio.gather(
+        _primary(client, settings, runtime, want, todo), *(_beside(client, settings, belonging, m) for m in beside)
+    )
+    return [finding for found in answers for finding in found]
+
+
+async def _beside(client: Client, settings: Settings, belonging: Belonging, manifest: Manifest) -> Sequence[str]:
     try:
-        manifest = copy.deepcopy((await plan(want, runtime, settings)).primary)
-    except BadInput as e:
-        return [f"{e.subject}: {f}" for f in e.findings]
-    kind = runtime.PRIMARY
+        standing = await client.get(kind_of(manifest), settings.namespace, name_of(manifest))
+    except AccessDenied:
+        return ()  # named by the permission it lacks
+    why = belonging.stranger(standing) if standing is not None else ""
+    return [not_ours(manifest, why)] if why else await _dry_run(client, settings, manifest)
+
+
+async def _primary(client: Client, settings: Settings, runtime: Runtime, want: Want, todo: Plan) -> Sequence[str]:
+    standing = await _adopted(client, settings, runtime, want)
+    return await _dry_run(client, settings, todo.primary, over=standing.primary if standing else None)
+
+
+async def _adopted(client: Client, settings: Settings, runtime: Runtime, want: Want) -> Standing | None:
+    """The stranger's object that this want would take over."""
+    if not want.adopt:
+        return None
     try:
-        await client.apply(kind, settings.namespace, manifest, dry_run=True)
+        standing = await read(client, settings.namespace, runtime, want.name)
+    except AccessDenied:
+        return None  # named by the permission it lacks
+    return standing if standing is not None and standing.record is None else None
+
+
+async def _dry_run(client: Client, settings: Settings, manifest: Manifest, *, over: Object | None = None) -> Sequence[str]:
+    """What the API server says to one object without writing it: schema, rules, admission, quota.
+
+    ``over`` is a stranger's object that is adopted: then its spec is replaced, since an apply would leave in what the former managers
+    set, and be refused for that.
+    """
+    kind, namespace = kind_of(manifest), settings.namespace
+    try:
+        if over is None:
+            await client.apply(kind, namespace, manifest, dry_run=True)
+        else:
+            body = {"spec": merge_patch(over.get("spec") or {}, manifest["spec"])}
+            await client.patch(kind, namespace, name_of(manifest), body, dry_run=True)
     except NotFound as e:
         if "namespace" in str(e):
             return [f"namespace {settings.namespace} does not exist; create it, or name another in the connection"]
@@ -94,7 +159,7 @@ async def _dry_run(client: Client, settings: Settings, runtime: Runtime, want: W
     except AccessDenied:
         return ()  # named by the permission it lacks
     except (Rejected, Conflict) as e:
-        return [f"the API server refuses it: {e}"]
+        return [f"the API server refuses it: {e}{_IMMUTABLE if 'field is immutable' in str(e) else ''}"]
     return ()
 
 

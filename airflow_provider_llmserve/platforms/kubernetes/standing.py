@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_llmserve.errors import AccessDenied
-from airflow_provider_llmserve.platforms.base import Good, ServingRun, Target
+from airflow_provider_llmserve.errors import AccessDenied, NotFound
+from airflow_provider_llmserve.platforms.base import ServingRun, Target
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.runtimes import RUNTIMES, ownership, runtimes_of
 from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, Runtime
 from airflow_provider_llmserve.runtimes.ownership import Record
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,10 @@ class Standing:
             owner=r.owner if r else None,
             spec=r.spec if r else None,
             stopped=r.stopped if r else False,
-            previous=Good(r.previous.spec, r.previous.stopped, r.previous.owner) if r and r.previous else None,
+            proven=r.proven if r else False,
+            previous=r.previous if r else None,
+            ttl=r.ttl if r else None,
+            expires=r.expires if r else None,
             native=self,
         )
 
@@ -81,6 +87,40 @@ async def find(client: Client, namespace: str, target: Target) -> Standing | Non
     if not found and denied is not None:
         raise denied
     return min(found, key=lambda s: s.record is None, default=None)
+
+
+async def made_by_us(client: Client, namespace: str) -> list[Standing]:
+    """Every primary object with our label and a record, of every runtime whose kind the cluster has.
+
+    A kind that may not be listed is left out with a warning. Raises :class:`AccessDenied` where none of those that there are may be.
+    """
+    ours = "{}={}".format(*next(iter(ownership.MANAGED_BY.items())))
+    found: list[Standing] = []
+    denied: list[AccessDenied] = []
+    seen = False
+    for runtime in runtimes_of():
+        try:
+            primaries = (await client.list(runtime.PRIMARY, namespace, labels=ours)).items
+            records: dict[str, Object] = {}
+            if primaries and runtime.RECORD == "companion":
+                listing = await client.list(CONFIG_MAP, namespace, labels=ours)
+                records = {o["metadata"]["name"]: o for o in listing.items}
+        except NotFound:
+            continue  # its custom resource is not installed
+        except AccessDenied as e:
+            denied.append(e)
+            continue
+        seen = True
+        for primary in primaries:
+            companion = records.get(ownership.companion_name(primary["metadata"]["name"]))
+            record = record_of(runtime, primary, companion)
+            if record is not None:
+                found.append(Standing(runtime, primary, record, companion))
+    if denied and not seen:
+        raise denied[0]
+    for error in denied:
+        log.warning("not everything could be looked at: %s", error)
+    return found
 
 
 def record_of(runtime: Runtime, primary: Mapping[str, Any], companion: Mapping[str, Any] | None) -> Record | None:

@@ -12,7 +12,7 @@ from airflow_provider_llmserve.platforms.base import ServingRun, Target
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
 from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, read, same_deployment
-from airflow_provider_llmserve.readiness.fields import items, name_of
+from airflow_provider_llmserve.readiness.fields import name_of
 from airflow_provider_llmserve.readiness.observed import Object, Observed
 from airflow_provider_llmserve.readiness.pods import pod_ended
 from airflow_provider_llmserve.runtimes import runtimes_of
@@ -62,9 +62,13 @@ async def delete(client: Client, runtime: Runtime, run: ServingRun, *, timeout: 
 async def see_off(client: Client, namespace: str, target: Target, *, timeout: float) -> None:
     """See :meth:`platforms.base.Platform.see_off`."""
     runtimes = runtimes_of(target.kind)
+
+    def lingers(pod: Object) -> bool:
+        return not pod_ended(pod) and any(r.descends(pod, name=target.name, uid=target.uid) for r in runtimes)
+
     pods = [w for runtime in runtimes for w in runtime.watched(target.name) if w.kind == POD and w.required]
     listings = await asyncio.gather(*(client.list(POD, namespace, labels=w.labels) for w in pods))
-    if not any(_lingers(o) for listing in listings for o in listing.items):
+    if not any(lingers(o) for listing in listings for o in listing.items):
         return
     clock = asyncio.get_running_loop().time
     deadline = clock() + timeout
@@ -72,7 +76,7 @@ async def see_off(client: Client, namespace: str, target: Target, *, timeout: fl
     async with Reflector(client, namespace, [*pods, *primaries]) as reflector:
         while True:
             observed = reflector.snapshot()
-            left = [name_of(o) for o in observed.of(POD.kind) if _lingers(o)]
+            left = [name_of(o) for o in observed.of(POD.kind) if lingers(o)]
             deployed_anew = any(observed.get(w.kind.kind, target.name) for w in primaries)
             if deployed_anew or not (left or reflector.blind()):
                 return
@@ -82,11 +86,6 @@ async def see_off(client: Client, namespace: str, target: Target, *, timeout: fl
                     f"{', '.join(left) or reflector.blind()}. They still hold their resources; a retry goes on waiting for them"
                 )
             await reflector.changed(max(deadline - clock(), 0.01))
-
-
-def _lingers(pod: Object) -> bool:
-    """A controller's pod that has not ended. What a person made under the same labels is not ours to wait for."""
-    return not pod_ended(pod) and any(o.get("controller") for o in items(pod, "metadata", "ownerReferences"))
 
 
 async def _within(seconds: float, work: Coroutine[Any, Any, T], run: ServingRun) -> T:

@@ -109,7 +109,7 @@ class Watcher:
         if not anew and same_deployment(record, self._run):
             return None
         subject = f"{self._runtime.PRIMARY.kind} {self._run.name}"
-        by = who(record.owner) if record else "somebody else"
+        by = record.owner.in_words if record else "somebody else"
         evidence = Evidence(subject, "metadata.uid" if anew else "the record of its owner and spec", by)
         done = "was deleted and made anew" if anew else "was deployed again"
         return verdict(State.SUPERSEDED, "superseded", f"{subject} {done} by {by}", evidence=[evidence])
@@ -205,11 +205,6 @@ def crashed(observed: Observed) -> Iterator[_Place]:
                 yield name, str(c.get("name") or ""), restarts, False
             elif _ended_badly(last):
                 yield name, str(c.get("name") or ""), restarts, True
-
-
-def who(owner: Owner) -> str:
-    """An owner in words."""
-    return f"{owner.dag_id} / {owner.run_id} / {owner.task_id} (try {owner.try_number})" if owner.dag_id else "somebody else"
 
 
 def _ended_badly(state: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,7 @@ from urllib.parse import quote
 
 from airflow_provider_llmserve.errors import AccessDenied, Conflict, NotFound, PlatformError, Rejected, Unavailable
 from airflow_provider_llmserve.runtimes.base import Kind
-
-FIELD_MANAGER = "airflow-llmserve"
+from airflow_provider_llmserve.runtimes.ownership import FIELD_MANAGER
 
 WATCH_SECONDS = 290
 """How long the server may keep one watch open: below the five minutes after which proxies and short-lived tokens end."""
@@ -128,8 +128,11 @@ def apply(kind: Kind, namespace: str, manifest: Mapping[str, Any], *, force: boo
     return request("patch", "PATCH", kind, namespace, name, query=tuple(query), body=manifest, content_type=content_type)
 
 
-def patch(kind: Kind, namespace: str, name: str, body: Mapping[str, Any], subresource: str = "") -> Request:
+def patch(
+    kind: Kind, namespace: str, name: str, body: Mapping[str, Any], subresource: str = "", *, dry_run: bool = False
+) -> Request:
     """A JSON merge patch: None removes a key."""
+    query: Query = (("fieldManager", FIELD_MANAGER), *((("dryRun", "All"),) if dry_run else ()))
     return request(
         "patch",
         "PATCH",
@@ -137,7 +140,7 @@ def patch(kind: Kind, namespace: str, name: str, body: Mapping[str, Any], subres
         namespace,
         name,
         subresource,
-        query=(("fieldManager", FIELD_MANAGER),),
+        query=query,
         body=body,
         content_type="application/merge-patch+json",
     )
@@ -270,12 +273,16 @@ def _message(answer: Answer) -> str:
     return answer.text().strip()[:1000]
 
 
+_MISSING_RIGHT = re.compile(r'cannot \S+ (resource|path) "')
+"""``User "u" cannot patch resource "services" in API group "" in the namespace "n"`` (k8s.io/apiserver, responsewriters/errors.go)."""
+
+
 def _error_type(status: int, said: str) -> type[PlatformError]:
     if status == 401:
         return AccessDenied
     if status == 403:
-        # Admission (a quota, a webhook) answers 403 too; only the authorizer says who "cannot" do what.
-        return AccessDenied if " cannot " in said or ("denied the request" not in said and "quota" not in said) else Rejected
+        # Admission (a quota, a policy, a namespace that ends) answers 403 too; only the authorizer says who cannot do what.
+        return AccessDenied if _MISSING_RIGHT.search(said) else Rejected
     if status == 404:
         return NotFound
     if status == 409:

@@ -1,25 +1,34 @@
-"""Make the cluster hold what is wanted: one atomic write of the primary object, the rest tied to it."""
+"""Make the cluster hold what is wanted: one atomic write of the primary object, the rest tied to it.
+
+Nothing of anybody else's is written: every object beside the primary is looked at first, and what was seen of it goes into the write
+as its precondition.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_provider_llmserve.errors import Conflict, NotFound, Rejected
+from airflow_provider_llmserve.errors import Conflict, LLMServeError
 from airflow_provider_llmserve.platforms.base import ServingRun, Want
-from airflow_provider_llmserve.platforms.kubernetes import secrets
+from airflow_provider_llmserve.platforms.kubernetes import adopting, secrets
+from airflow_provider_llmserve.platforms.kubernetes.beside import Beside, kind_of, name_of, version_of
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, read, same_deployment
-from airflow_provider_llmserve.runtimes import base as kinds
 from airflow_provider_llmserve.runtimes import ownership
-from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, Kind, Manifest, Runtime
+from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, Manifest, Runtime
+from airflow_provider_llmserve.runtimes.belonging import Belonging, others_wrote
 from airflow_provider_llmserve.runtimes.ownership import MANAGED_BY, Record
 from airflow_provider_llmserve.settings import Settings
 
-KINDS = {(k.api_version, k.kind): k for k in vars(kinds).values() if isinstance(k, Kind)}
+OnWritten = Callable[[ServingRun], None]
+
+log = logging.getLogger(__name__)
+
 TRIES = 10
 """Of a write whose object a controller changes at the same time (a status, say) without changing what we compare."""
 
@@ -34,6 +43,12 @@ class Plan:
     @property
     def names(self) -> tuple[tuple[str, str, str], ...]:
         return tuple((m["apiVersion"], m["kind"], m["metadata"]["name"]) for m in self.others)
+
+    def companion(self, runtime: Runtime, want: Want) -> tuple[Manifest, ...]:
+        """The ConfigMap of the record of a first deployment, where the runtime keeps one."""
+        if runtime.RECORD == "primary":
+            return ()
+        return (_companion(want.name, Record(want.owner, want.spec, want.stopped, others=self.names, ttl=want.ttl)),)
 
 
 async def plan(want: Want, runtime: Runtime, settings: Settings) -> Plan:
@@ -56,15 +71,16 @@ class Writer:
         self._settings = settings
         self._runtime = runtime
 
-    async def apply(self, want: Want, replacing: ServingRun | None) -> Standing:
+    async def apply(self, want: Want, replacing: ServingRun | None, on_written: OnWritten) -> Standing:
         """Write the want over what ``replacing`` says stands there. Raises :class:`Conflict` where something else does by now."""
         todo = await plan(want, self._runtime, self._settings)
         for attempt in range(TRIES):
             live = await self._same(want.name, replacing)
             if live is not None and live.record is not None and await self._is_done(want, todo, live):
-                return _noop(live)
+                on_written(live.run())
+                return live
             try:
-                return await self._write(want, todo, live, force=replacing is not None)
+                return await self._write(want, todo, live, on_written, force=replacing is not None)
             except Conflict:
                 # The object's version moved: a controller's write lets us try again, another owner's ends it in _same.
                 if replacing is None or attempt == TRIES - 1:
@@ -89,10 +105,10 @@ class Writer:
 
     async def _drop_unproven(self, live: Standing) -> None:
         if live.companion is not None:
-            body: dict[str, Any] = {"metadata": _version(live.companion), "data": {"unproven": None}}
+            body: dict[str, Any] = {"metadata": version_of(live.companion), "data": {"unproven": None}}
             await self._client.patch(CONFIG_MAP, self._namespace, live.companion["metadata"]["name"], body)
             return
-        body = {"metadata": {**_version(live.primary), "annotations": {ownership.PREFIX + "unproven": None}}}
+        body = {"metadata": {**version_of(live.primary), "annotations": {ownership.PREFIX + "unproven": None}}}
         await self._client.patch(self._runtime.PRIMARY, self._namespace, live.primary["metadata"]["name"], body)
 
     async def _same(self, name: str, replacing: ServingRun | None) -> Standing | None:
@@ -108,75 +124,95 @@ class Writer:
     async def _is_done(self, want: Want, todo: Plan, live: Standing) -> bool:
         """Whether the live objects are already what we would write: asked of the API server by dry runs, not guessed."""
         record = live.record
-        if record is None or not record.same_want(want.owner, want.spec, want.stopped) or record.others != todo.names:
+        if record is None or not record.same_want(want.owner, want.spec, want.stopped):
+            return False
+        if (record.others, record.ttl) != (todo.names, want.ttl):
             return False
         primary = self._stamped(todo.primary, record)
         for manifest in (primary, *(_tied(m, live.primary) for m in todo.others)):
-            kind = _kind(manifest)
-            standing = live.primary if manifest is primary else await self._client.get(kind, self._namespace, _name(manifest))
-            if standing is None:
+            kind = kind_of(manifest)
+            standing = live.primary if manifest is primary else await self._client.get(kind, self._namespace, name_of(manifest))
+            if standing is None or (manifest is not primary and self._of(want.name).stranger(standing)):
                 return False
             planned = await self._client.apply(kind, self._namespace, manifest, dry_run=True)
             if _content(planned) != _content(standing):
                 return False
         return True
 
-    async def _write(self, want: Want, todo: Plan, live: Standing | None, *, force: bool) -> Standing:
+    async def _write(self, want: Want, todo: Plan, live: Standing | None, on_written: OnWritten, *, force: bool) -> Standing:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        record = ownership.succeed(live.record if live else None, want.owner, want.spec, want.stopped)
+        record = ownership.succeed(live.record if live else None, want.owner, want.spec, want.stopped, want.ttl)
         record = replace(record, applied=now, others=todo.names)
+        beside = Beside(self._client, self._namespace, self._of(want.name))
+        seen = [await beside.seen(other) for other in todo.others]  # before anything is written
+        before = live.primary if live else None
+        if live is not None and live.record is None:
+            live = await adopting.take_over(self._client, self._namespace, live)
         companion = None
         if self._runtime.RECORD == "companion":
             # First of all: it is what two writers meet at, and after a crash it still says whose the object is.
-            companion = await self._write_companion(want.name, record, live)
-        manifest = self._stamped(todo.primary, record)
+            companion = await self._write_companion(beside, want.name, record, live)
+        try:
+            primary = await self._write_primary(todo.primary, record, live, force=force)
+        except BaseException:
+            await self._unwritten(want.name, live, before, companion, record)
+            raise
+        on_written(Standing(self._runtime, primary, record, companion).run())
+        if companion is not None and live is None:
+            companion = await beside.put(_tied(_companion(want.name, record), primary), companion)
+        for other, standing in zip(todo.others, seen, strict=True):
+            await beside.put(_tied(other, primary), standing)
+        await beside.prune(live.record.others if live and live.record else (), todo.names)
+        return Standing(self._runtime, primary, record, companion, before=before)
+
+    def _of(self, name: str) -> Belonging:
+        return Belonging(self._runtime.PRIMARY, name)
+
+    async def _write_primary(self, planned: Manifest, record: Record, live: Standing | None, *, force: bool) -> Object:
+        manifest = self._stamped(planned, record)
         if live is not None:
             manifest["metadata"]["uid"] = live.uid
             if self._runtime.RECORD == "primary":
-                manifest["metadata"].update(_version(live.primary))
+                manifest["metadata"].update(version_of(live.primary))
         primary = await self._client.apply(self._runtime.PRIMARY, self._namespace, manifest, force=force)
-        if companion is not None and live is None:
-            tied = _tied(_companion(want.name, record), primary)
-            companion = await self._client.apply(CONFIG_MAP, self._namespace, tied)
-        for other in todo.others:
-            await self._client.apply(_kind(other), self._namespace, _tied(other, primary))
-        await self._prune(live.record.others if live and live.record else (), todo.names, primary)
-        return Standing(self._runtime, primary, record, companion, before=live.primary if live else None)
+        if live is None and others_wrote(primary):
+            await Beside(self._client, self._namespace, self._of(name_of(manifest))).release(primary)
+            raise Conflict(f"{self._runtime.PRIMARY.kind} {name_of(manifest)} was made by somebody else meanwhile", status=409)
+        return primary
 
-    async def _write_companion(self, name: str, record: Record, live: Standing | None) -> Object:
+    async def _write_companion(self, beside: Beside, name: str, record: Record, live: Standing | None) -> Object:
         manifest = _companion(name, record)
         if live is not None:
             manifest = _tied(manifest, live.primary)
-        if live is not None and live.companion is not None:
-            manifest["metadata"].update(_version(live.companion))
+        if live is None or live.companion is None:
+            return await beside.put(manifest, await beside.seen(manifest))
+        # Not again after a conflict: two writers meet here, and one must be told.
+        manifest["metadata"].update(version_of(live.companion))
         return await self._client.apply(CONFIG_MAP, self._namespace, manifest)
 
-    async def _prune(self, before: Sequence[tuple[str, str, str]], now: Sequence[tuple[str, str, str]], primary: Object) -> None:
-        """Delete what the replaced spec had and the new one has not, if it is still tied to this object."""
-        for api_version, kind_name, name in set(before) - set(now):
-            kind = KINDS.get((api_version, kind_name))
-            live = await self._client.get(kind, self._namespace, name) if kind else None
-            if kind is None or live is None or not _belongs(live, primary):
-                continue
-            try:
-                await self._client.delete(kind, self._namespace, name, uid=live["metadata"]["uid"], propagation="Background")
-            except (NotFound, Conflict):
-                continue
+    async def _unwritten(
+        self, name: str, live: Standing | None, before: Object | None, companion: Object | None, record: Record
+    ) -> None:
+        """The primary object could not be written: leave nothing of what went before it. Never hides why."""
+        try:
+            if live is not None and live.record is None and before is not None:
+                failed = Standing(self._runtime, live.primary, record, companion)
+                await adopting.give_back(self._client, self._namespace, failed, before)
+            elif (
+                live is None
+                and companion is not None
+                and await self._client.get(self._runtime.PRIMARY, self._namespace, name) is None
+            ):
+                uid = companion["metadata"]["uid"]
+                await self._client.delete(CONFIG_MAP, self._namespace, name_of(companion), uid=uid, propagation="Background")
+        except LLMServeError as e:
+            log.warning("%s %s was not written, and its record is left behind: %s", self._runtime.PRIMARY.kind, name, e)
 
     def _stamped(self, manifest: Manifest, record: Record) -> Manifest:
         stamped = copy.deepcopy(manifest)
         if self._runtime.RECORD == "primary":
             stamped["metadata"].setdefault("annotations", {}).update(ownership.to_annotations(ownership.write(record)))
         return stamped
-
-
-def _noop(live: Standing) -> Standing:
-    """A run that stands already. Where it is proven, it is itself what a rollback would put back."""
-    record = live.record
-    assert record is not None
-    if record.proven and record.spec is not None:
-        record = replace(record, previous=ownership.Proven(record.spec, record.stopped, record.owner))
-    return replace(live, record=record)
 
 
 def _labelled(manifest: Manifest) -> Manifest:
@@ -197,26 +233,6 @@ def _tied(manifest: Manifest, primary: Mapping[str, Any]) -> Manifest:
     reference.update({k: primary["metadata"][k] for k in ("name", "uid")})
     tied["metadata"]["ownerReferences"] = [reference]
     return tied
-
-
-def _belongs(thing: Mapping[str, Any], primary: Mapping[str, Any]) -> bool:
-    references = thing["metadata"].get("ownerReferences") or ()
-    return any(r.get("uid") == primary["metadata"]["uid"] for r in references)
-
-
-def _kind(manifest: Mapping[str, Any]) -> Kind:
-    try:
-        return KINDS[(manifest["apiVersion"], manifest["kind"])]
-    except KeyError:
-        raise Rejected(f"no runtime may render a {manifest.get('apiVersion')} {manifest.get('kind')}") from None
-
-
-def _name(manifest: Mapping[str, Any]) -> str:
-    return str(manifest["metadata"]["name"])
-
-
-def _version(thing: Mapping[str, Any]) -> dict[str, Any]:
-    return {"resourceVersion": thing["metadata"]["resourceVersion"]}
 
 
 def _content(thing: Mapping[str, Any]) -> dict[str, Any]:

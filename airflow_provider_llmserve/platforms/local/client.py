@@ -17,7 +17,7 @@ import airflow_provider_llmserve
 from airflow_provider_llmserve.errors import PlatformError, Unavailable
 from airflow_provider_llmserve.platforms.local import control
 from airflow_provider_llmserve.platforms.local.paths import StateDir
-from airflow_provider_llmserve.platforms.local.records import Book
+from airflow_provider_llmserve.platforms.local.records import Book, Record
 
 START_TIMEOUT = 60.0
 """Seconds until a started supervisor must answer: it restores runs without waiting for their models."""
@@ -59,7 +59,7 @@ class Client:
         while True:
             try:
                 if await self.running() is None:
-                    if Book.read(self.dirs.runs).find(kind, name) is None:
+                    if await self.find(kind, name) is None:
                         yield None
                     else:
                         await self._ensure()
@@ -76,6 +76,18 @@ class Client:
             return status
         except Unavailable:
             return None
+
+    async def records(self) -> list[Record]:
+        """Every run: as the live supervisor has it, or, where none runs, as the book says. A book alone may lag behind."""
+        try:
+            found = await control.call(self.dirs.control, "runs")
+        except Unavailable:
+            return Book.read(self.dirs.runs).runs
+        return [Record.model_validate(r) for r in found]
+
+    async def find(self, kind: str, name: str) -> Record | None:
+        """The run of that name; an empty ``kind`` takes whichever stands there."""
+        return next((r for r in await self.records() if r.name == name and kind in ("", r.kind)), None)
 
     async def ended(self, deadline: float) -> bool:
         """Wait until no supervisor lives, until ``deadline`` (of ``time.monotonic``)."""

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from typing import Any
 
+from airflow_provider_llmserve.errors import PlatformError
 from airflow_provider_llmserve.owner import digest
 from airflow_provider_llmserve.platforms.local.line import Line, Waiter
 from airflow_provider_llmserve.platforms.local.paths import StateDir
@@ -304,9 +305,16 @@ class Deployment:
     def _prove(self) -> None:
         if self._all_answered():
             if not self.record.proven:
-                self._on_proven(self.record)
+                self._record_proof()
         elif self._proving is None or self._proving.done():
             self._proving = self._spawn(self._ask_all())
+
+    def _record_proof(self) -> None:
+        try:
+            self._on_proven(self.record)
+        except PlatformError as e:  # a full disk: the run serves all the same, and the next look tries again
+            log.error("%s: its proof is not recorded: %s", self.record.name, e)
+            self._later(5.0)
 
     async def _ask_all(self) -> None:
         """Ask by every served name through the gateway; only an answer by the asked generation counts."""

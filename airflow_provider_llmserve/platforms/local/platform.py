@@ -10,25 +10,23 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
-from airflow_provider_llmserve.errors import BadInput, StillThere
+from airflow_provider_llmserve.errors import BadInput, NotOurs, StillThere
 from airflow_provider_llmserve.owner import Owner
-from airflow_provider_llmserve.platforms.base import Good, ServingRun, Target, Want
+from airflow_provider_llmserve.place import Place
+from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
 from airflow_provider_llmserve.platforms.local.client import Client
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.prepare import Prepared, prepare
-from airflow_provider_llmserve.platforms.local.records import Book, Record
+from airflow_provider_llmserve.platforms.local.records import Record
 from airflow_provider_llmserve.readiness.state import Assessment
 from airflow_provider_llmserve.runtimes import local as runtime
 from airflow_provider_llmserve.settings import Settings
-from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeSpec
+from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
 log = logging.getLogger(__name__)
-
-_SPECS: dict[str, type[ServeSpec]] = {cls.kind: cls for cls in (KubeAIText, HuggingFaceServe)}
 
 
 class LocalPlatform:
@@ -47,6 +45,15 @@ class LocalPlatform:
 
     async def __aexit__(self, *exc: object) -> None:
         pass
+
+    async def place(self) -> Place:
+        return Place(platform=self.name, host=socket.gethostname(), state_dir=str(self._dirs.root.resolve()))
+
+    async def runs(self) -> list[ServingRun]:
+        return [_run(record) for record in await self._client.records()]
+
+    async def give_back(self, run: ServingRun, before: ServingRun) -> None:
+        raise NotOurs(f"{run.kind} {run.name}: nothing on this machine is anybody else's, so nothing can be given back")
 
     async def preflight(self, want: Want) -> list[str]:
         """Fetches and checks model and adapters, and the gateway's port. Raises :class:`MissingExtra`."""
@@ -67,10 +74,12 @@ class LocalPlatform:
         return findings
 
     async def find(self, target: Target) -> ServingRun | None:
-        record = Book.read(self._dirs.runs).find(target.kind, target.name)
+        record = await self._client.find(target.kind, target.name)
         return None if record is None else _run(record)
 
-    async def apply(self, want: Want, *, replacing: ServingRun | None) -> ServingRun:
+    async def apply(
+        self, want: Want, *, replacing: ServingRun | None, on_written: Callable[[ServingRun], None] = lambda _: None
+    ) -> ServingRun:
         prepared = await self._prepare(want)
         self._prepared.clear()  # the next deployment looks at the files anew
         if prepared.plan is None:
@@ -87,8 +96,11 @@ class LocalPlatform:
             stopped=want.stopped,
             plan=prepared.plan.model_dump(mode="json"),
             expect=f"{replacing.uid}/{replacing.version}" if replacing else "",
+            ttl=want.ttl,
         )
-        return _run(Record.model_validate(answer))
+        run = _run(Record.model_validate(answer))
+        on_written(run)
+        return run
 
     async def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:
         """The verdict at each change of the supervisor's view, at least every five seconds."""
@@ -97,7 +109,7 @@ class LocalPlatform:
             yield runtime.assess(snapshot, name=run.name, uid=run.uid, version=int(run.version))
 
     async def settle(self, run: ServingRun) -> None:
-        if Book.read(self._dirs.runs).find(run.kind, run.name) is None:
+        if await self._client.find(run.kind, run.name) is None:
             return
         await self._client.call("settle", kind=run.kind, name=run.name, uid=run.uid, version=int(run.version))
 
@@ -111,7 +123,7 @@ class LocalPlatform:
             record.plan,
             port=record.port,
             identity=Identity(
-                platform=self.name,
+                **(await self.place()).model_dump(),
                 kind=run.kind,
                 runtime=run.runtime,
                 name=run.name,
@@ -129,7 +141,7 @@ class LocalPlatform:
 
     async def delete(self, run: ServingRun, *, timeout: float, force: bool = False) -> None:
         """End the run's servers, cutting running requests; with the last run the supervisor ends too."""
-        if Book.read(self._dirs.runs).find(run.kind, run.name) is None:
+        if await self._client.find(run.kind, run.name) is None:
             return
         deadline = time.monotonic() + timeout
         what = f"{run.kind} {run.name}"
@@ -150,22 +162,22 @@ class LocalPlatform:
 
 
 def _run(record: Record) -> ServingRun:
-    kind = _SPECS[record.kind]
-    previous = record.previous
-    run = ServingRun(
+    known = record.ownership
+    return ServingRun(
         kind=record.kind,
         runtime=runtime.NAME,
         name=record.name,
         uid=record.uid,
         version=str(record.version),
         owner=record.owner,
-        spec=kind.parse(record.spec),
+        spec=known.spec,
         stopped=record.stopped,
+        proven=record.proven,
+        previous=known.previous,
+        ttl=record.ttl,
+        expires=known.expires,
         native=record,
     )
-    if previous is None:
-        return run
-    return replace(run, previous=Good(spec=kind.parse(previous.spec), stopped=previous.stopped, owner=previous.owner))
 
 
 def _port_free(port: int) -> bool:

@@ -1,7 +1,7 @@
 """One model server process: ``python -m airflow_provider_llmserve.platforms.local.server NAME``.
 
 Reads its :class:`Launch` as one JSON line from stdin, prints where it listens as one line, and serves for as long as stdin stays
-open: the kernel closes it when the supervisor ends, however it ends, so no server outlives its supervisor.
+open: the kernel closes it when the supervisor ends, however it ends, so no server outlives its supervisor (:mod:`.leash`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import traceback
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from airflow_provider_llmserve.platforms.local import leash
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,14 @@ class Launch:
 
 def main() -> None:
     launch = Launch(**json.loads(sys.stdin.buffer.readline()))
-    server = _start(launch)
-    print(server.listening_address, flush=True)
-    sys.stdin.buffer.read()
-    os._exit(0)  # a Server's destructor waits for running generations
+    leash.tie()
+    try:
+        server = _start(launch)
+        print(server.listening_address, flush=True)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)  # a Server's destructor waits for running generations, and an interpreter that ends calls it
+    threading.Event().wait()
 
 
 def _start(launch: Launch) -> Any:

@@ -13,15 +13,17 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp  # noqa: TID253 (a process of its own)
 from aiohttp import web  # noqa: TID253
 
-from airflow_provider_llmserve.errors import Conflict, NotFound
+from airflow_provider_llmserve.errors import Conflict, NotFound, PlatformError
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.local import control
 from airflow_provider_llmserve.platforms.local.deployment import Deployment
@@ -29,7 +31,7 @@ from airflow_provider_llmserve.platforms.local.encoders.routes import with_encod
 from airflow_provider_llmserve.platforms.local.gateway import gateway_app, standalone_app
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.probe import ask_gateway
-from airflow_provider_llmserve.platforms.local.records import Book, PreviousRecord, Record
+from airflow_provider_llmserve.platforms.local.records import Book, Record
 from airflow_provider_llmserve.platforms.local.wakeup import Wakeup
 from airflow_provider_llmserve.runtimes.local import Plan
 
@@ -91,6 +93,8 @@ class Supervisor:
     async def call(self, op: str, args: dict[str, Any]) -> Any:
         if op == "status":
             return {"pid": os.getpid(), "port": self._book.port, "runs": [list(k) for k in self._runs]}
+        if op == "runs":
+            return [d.record.model_dump(mode="json") for d in self._runs.values()]
         if op == "apply":
             async with self._writing:
                 return await self._apply(**args)
@@ -116,7 +120,15 @@ class Supervisor:
             await (run.changed if run else self._changed).wait(HEARTBEAT)
 
     async def _apply(
-        self, kind: str, name: str, spec: dict[str, Any], owner: dict[str, Any], stopped: bool, plan: dict[str, Any], expect: str
+        self,
+        kind: str,
+        name: str,
+        spec: dict[str, Any],
+        owner: dict[str, Any],
+        stopped: bool,
+        plan: dict[str, Any],
+        expect: str,
+        ttl: float | None = None,
     ) -> Any:
         key = (kind, name)
         run = self._runs.get(key)
@@ -132,22 +144,22 @@ class Supervisor:
             stopped=stopped,
             plan=Plan.model_validate(plan),
             port=old.port if old else 0,
-        )
+            applied=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            ttl=ttl,
+        ).after(old)
         if old is None:
             if expect:
                 raise Conflict(f"{kind} {name} was deleted meanwhile")
-            record = await self._open(new)
+            return (await self._begin(new)).model_dump(mode="json")
         else:
-            if _same(old, new) and old.owner == new.owner:
+            if _same(old, new) and (old.owner, old.ttl) == (new.owner, new.ttl):
                 return old.model_dump(mode="json")
             if expect != stands:
                 raise Conflict(f"{kind} {name} was changed meanwhile by {old.owner.dag_id or 'somebody else'}")
-            good = PreviousRecord(spec=old.spec, stopped=old.stopped, owner=old.owner) if old.proven else old.previous
-            record = new.model_copy(update={"proven": old.proven and _same(old, new), "previous": good})
             assert run is not None
-            run.update(record)
-        self._write()
-        return record.model_dump(mode="json")
+            self._write({key: new})
+            run.update(new)
+        return new.model_dump(mode="json")
 
     def _settle(self, kind: str, name: str, uid: str, version: int) -> Any:
         run = self._runs.get((kind, name))
@@ -163,8 +175,8 @@ class Supervisor:
             if self._runs.get(key) is run:
                 del self._runs[key]
             await self._close_listener(key)
-            self._write()
             self._changed.fire()
+            self._look().shrink(self._dirs.runs)
         if not self._runs:
             # After the answer has gone out.
             asyncio.get_running_loop().call_later(0.05, self._end_if_idle)
@@ -172,10 +184,30 @@ class Supervisor:
 
     # runs
 
-    async def _open(self, record: Record) -> Record:
+    async def _begin(self, record: Record) -> Record:
+        """A run that was not there: its port, its line in the book, then its servers. Where the book cannot be written there is none."""
+        record, fault = await self._port_for(record)
+        try:
+            self._write({record.key: record})
+        except PlatformError:
+            await self._close_listener(record.key)
+            raise
+        self._start(record, fault)
+        return record
+
+    async def _open(self, record: Record) -> None:
+        """A run that the book knows."""
+        self._start(*await self._port_for(record))
+
+    def _start(self, record: Record, fault: str) -> None:
         run = Deployment(record, dirs=self._dirs, ask=self._ask, proven=self._proven)
         self._runs[record.key] = run
         self._changed.fire()
+        if fault:
+            run.report_port(fault)
+
+    async def _port_for(self, record: Record) -> tuple[Record, str]:
+        """The record with the port where it listens; or why there is none."""
         standalone = record.plan.protocol == "huggingface"
         try:
             if standalone:
@@ -183,10 +215,9 @@ class Supervisor:
                 port = await self._listen(record.key, with_encoders(standalone_app(runs), runs), record.port)
             else:
                 port = await self._share(record)
-            run.record = run.record.model_copy(update={"port": port})
         except OSError as e:
-            run.report_port(f"127.0.0.1:{record.port if standalone else self._book.port}: {e.strerror or e}")
-        return run.record
+            return record, f"127.0.0.1:{record.port if standalone else self._book.port}: {e.strerror or e}"
+        return record.model_copy(update={"port": port}), ""
 
     async def _share(self, record: Record) -> int:
         """The port of the shared gateway, opened with its first run."""
@@ -234,12 +265,18 @@ class Supervisor:
         run = self._runs.get(record.key)
         if run is None or run.record.version != record.version or (record.proven and record.previous is None):
             return
-        run.record = run.record.model_copy(update={"proven": True, "previous": None})
-        self._write()
+        proven = run.record.model_copy(update={"proven": True, "previous": None})
+        self._write({record.key: proven})
+        run.record = proven
 
-    def _write(self) -> None:
-        self._book.runs = [d.record for d in self._runs.values()]
-        self._book.write(self._dirs.runs)
+    def _look(self, changed: Mapping[Key, Record] = MappingProxyType({})) -> Book:
+        """The book as it should be now, with what is about to change."""
+        records = {key: d.record for key, d in self._runs.items()} | dict(changed)
+        return Book(port=self._book.port, runs=list(records.values()))
+
+    def _write(self, changed: Mapping[Key, Record]) -> None:
+        """Write what is about to be so, before it is. Raises :class:`PlatformError`, and then nothing has changed."""
+        self._look(changed).write(self._dirs.runs)
 
 
 def _same(a: Record, b: Record) -> bool:

@@ -5,9 +5,10 @@ Facts about KubeAI cited in this package were read in v0.22.1 (github.com/kubeai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+from airflow_provider_llmserve.readiness.fields import text
 from airflow_provider_llmserve.runtimes.base import (
     CONFIG_MAP,
     EVENT,
@@ -21,6 +22,7 @@ from airflow_provider_llmserve.runtimes.base import (
     Permission,
     Watched,
 )
+from airflow_provider_llmserve.runtimes.descent import owner_references
 from airflow_provider_llmserve.runtimes.kubeai import config, view
 from airflow_provider_llmserve.runtimes.kubeai.assess import assess, logs_wanted
 from airflow_provider_llmserve.runtimes.kubeai.endpoint import call, endpoint
@@ -34,6 +36,7 @@ __all__ = [
     "RECORD",
     "assess",
     "call",
+    "descends",
     "endpoint",
     "findings",
     "logs_wanted",
@@ -64,6 +67,12 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("coordination.k8s.io", "leases", _READ, optional=True),
     Permission("apiextensions.k8s.io", "customresourcedefinitions", ("get",), optional=True),
 )
+
+
+def descends(pod: Mapping[str, Any], *, name: str, uid: str) -> bool:
+    """KubeAI's pods name their Model as owner."""
+    owners = owner_references(pod, MODEL.group, MODEL.kind)
+    return any(text(o, "name") == name and uid in ("", text(o, "uid")) for o in owners)
 
 
 def watched(name: str) -> Sequence[Watched]:

@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import sys
-import threading
 import time
 import traceback
 import uuid
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_llmserve.platforms.local import leash
 from airflow_provider_llmserve.platforms.local.encoders import wire
 from airflow_provider_llmserve.platforms.local.encoders.wire import Inferred, Refused
 from airflow_provider_llmserve.runtimes.local import EncoderSpec
@@ -48,7 +48,7 @@ class Launch:
 
 def main() -> None:
     launch = Launch(**json.loads(sys.stdin.buffer.readline()))
-    threading.Thread(target=_end_with_supervisor, daemon=True).start()
+    leash.tie()
     try:
         model = _load(launch)
     except Exception as e:
@@ -56,13 +56,10 @@ def main() -> None:
         said = str(e).strip().splitlines() or [""]
         print(f"{type(e).__name__}: {said[0]}", file=sys.stderr, flush=True)
         os._exit(1)
-    asyncio.run(_serve(launch, model))
-
-
-def _end_with_supervisor() -> None:
-    """The kernel closes stdin when the supervisor ends, however it ends."""
-    sys.stdin.buffer.read()
-    os._exit(0)
+    try:
+        asyncio.run(_serve(launch, model))
+    finally:
+        os._exit(1)  # whatever ended it: a computation that still runs would hold the process
 
 
 def _load(launch: Launch) -> Encoder:

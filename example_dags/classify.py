@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 LABELS = ["account", "billing", "bug", "delivery"]
 
 
-@dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False, tags=["llmserve", "example"])
+@dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False, max_active_runs=1, tags=["llmserve", "example"])
 def classify() -> None:
     @task(multiple_outputs=True)
     def train(destination: str) -> dict[str, Any]:

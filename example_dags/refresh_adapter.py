@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
-@dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False, tags=["llmserve", "example"])
+@dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False, max_active_runs=1, tags=["llmserve", "example"])
 def refresh_adapter() -> None:
     @task
     def train() -> dict[str, Any]:

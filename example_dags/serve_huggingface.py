@@ -11,7 +11,7 @@ from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.operators import HuggingFaceServeOperator, TeardownOperator
 
 
-@dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False, tags=["llmserve", "example"])
+@dag(schedule=None, start_date=datetime(2026, 1, 1), catchup=False, max_active_runs=1, tags=["llmserve", "example"])
 def serve_huggingface() -> None:
     serve = HuggingFaceServeOperator(
         task_id="serve",

@@ -23,6 +23,10 @@ def _number(label: str, description: str, minimum: int, maximum: int) -> dict[st
     }
 
 
+def _option(description: str, example: str) -> dict[str, Any]:
+    return {"description": description, "version_added": "0.1.0", "type": "string", "example": example, "default": ""}
+
+
 def get_provider_info() -> dict[str, Any]:
     """The entry point ``apache_airflow_provider``."""
     return {
@@ -62,6 +66,23 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "config": {
+            "llmserve": {
+                "description": "Settings of the LLM serving provider.",
+                "options": {
+                    "instance": _option(
+                        "Id of this Airflow instance, written on what it deploys: two instances with one id take each other's "
+                        "deployments for their own. Empty: an id is made once and kept in the Variable llmserve_instance.",
+                        "production",
+                    ),
+                    "results": _option(
+                        "URL of the folder for per-sample results of evaluations. Empty: beside a data set that lies in a store, "
+                        "else the worker's own folder.",
+                        "s3://evals/results",
+                    ),
+                },
+            }
+        },
         "extra-links": [f"{_PACKAGE}.links.EndpointLink"],
     }
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import BaseOperator
-
-from airflow_provider_llmserve.operators._base import airflow_errors
+from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _ASKING = ("api", "system_prompt", "max_tokens", "concurrency", "request_timeout", "request_retries", "max_error_rate")
-_TEMPLATED = ("endpoint", "dataset", "adapter", "metrics", "gates", "baseline", "results", "columns", "labels", "system_prompt")
+_ASKED = ("endpoint", "dataset", "adapter", "metrics", "gates", "baseline", "results", "columns", "labels", "system_prompt")
 
 
-class EvaluateOperator(BaseOperator):
+class EvaluateOperator(PlatformOperator):
     """Ask a served model every row of a data set, score the answers, and fail where a gate is missed.
+
+    Before the first request and after the last it looks whether the endpoint still names what stands there, and fails where another
+    run's model, or another spec, took the place.
 
     Returns a summary: ``metrics`` (mean and, for proportions, a 95 % interval), ``errors`` by class, ``gates`` with their
     figures, ``verdict``, ``latency_s``, the data set's digest, and ``results``, the URL of the per-sample results. A failed
@@ -31,8 +32,9 @@ class EvaluateOperator(BaseOperator):
         the last two for a classifier. (templated)
     :param gates: thresholds, ``{"metric": "exact_match", "min": 0.8}`` (also ``max``, and ``min_gain`` over the baseline). (templated)
     :param baseline: another evaluation's output, on the same data set and asked alike, for ``min_gain``. (templated)
-    :param results: URL for the per-sample results, JSON lines; None: ``<data set>.results/<dag>/<run>/<task>.jsonl`` beside
-        the data set. (templated)
+    :param results: URL for the per-sample results, JSON lines, which replace what lies there once they are complete; None:
+        ``<dag>/<run>/<task>/<try>.jsonl`` under Airflow's ``[llmserve] results``, else beside a data set that lies in a store
+        (``<data set>.results/``), else in the worker's own folder. (templated)
     :param columns: our column names to the data set's, ``{"prompt": "question", "expected": "answer"}``. (templated)
     :param labels: names of a classifier's classes in the order of their numbers; None: the data set expects numbers. (templated)
     :param api: ``chat`` (a prompt becomes a user's message) or ``completion`` (sent as it is).
@@ -44,7 +46,7 @@ class EvaluateOperator(BaseOperator):
     :param max_error_rate: the largest share of samples that may stay without an answer, 0 to 1.
     """
 
-    template_fields: Sequence[str] = _TEMPLATED
+    template_fields: Sequence[str] = (*_ASKED, "llmserve_conn_id")
     template_fields_renderers = {"gates": "json", "endpoint": "json", "baseline": "json"}
     ui_color = "#e6f2d8"
 
@@ -89,17 +91,34 @@ class EvaluateOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_llmserve.evaluation.plan import Plan
-        from airflow_provider_llmserve.platforms.inference import storage
         from airflow_provider_llmserve.platforms.inference.evaluate import evaluate, refuse_failed
 
         ti = context["ti"]
         with airflow_errors():
-            wanted = {name: getattr(self, name) for name in {*_TEMPLATED, *_ASKING}}
+            wanted = {name: getattr(self, name) for name in {*_ASKED, *_ASKING}}
             plan = Plan.parse(**{**wanted, "columns": self.columns or {}})
-            task = ti.task_id if ti.map_index in (None, -1) else f"{ti.task_id}-{ti.map_index}"
-            results = plan.results or storage.beside(plan.dataset, ti.dag_id, ti.run_id, task)
-            summary = evaluate(plan, results=results)
+            results = plan.results or _default_results(plan.dataset, ti)
+            self.log.info("per-sample results go to %s", results)
+            summary = evaluate(plan, results=results, confirm=lambda: self.confirm(plan.endpoint))
             if summary["verdict"] == "failed":
                 ti.xcom_push(key="return_value", value=summary)
             refuse_failed(summary)
             return summary
+
+
+def _default_results(dataset: str, ti: Any) -> str:
+    from airflow.sdk.configuration import conf
+
+    from airflow_provider_llmserve.evaluation.place import default_place
+    from airflow_provider_llmserve.platforms.inference.storage import own_folder
+
+    return default_place(
+        dataset,
+        configured=conf.get("llmserve", "results", fallback=""),
+        own=own_folder(),
+        dag=ti.dag_id,
+        run=ti.run_id,
+        task=ti.task_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        try_number=ti.try_number,
+    )

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
-from airflow_provider_llmserve.operators._base import airflow_errors
+from airflow_provider_llmserve.endpoint import Endpoint
+from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -16,13 +15,14 @@ if TYPE_CHECKING:
     from airflow_provider_llmserve.oip import Prediction
 
 
-class InferOperator(BaseOperator):
+class InferOperator(PlatformOperator):
     """Predictions of a served model over the Open Inference Protocol, one a text, in order.
 
     Returns a list of objects, by the endpoint's task: ``{"label": 2, "scores": {"0": 0.1, …}}`` for sequence classification,
     ``{"labels": [0, 3, …], "offsets": …}`` for token classification, ``{"text": "capital"}`` for fill-mask, ``{"vector": […]}``
     for embeddings; ``scores`` and ``offsets`` where the server was told to return them. All or nothing: one text that
-    cannot be answered fails the task. What is returned goes to XCom, so this is for what fits there.
+    cannot be answered fails the task, and so does another model that took the endpoint's place meanwhile. What is returned goes to
+    XCom, so this is for what fits there.
 
     :param endpoint: a HuggingFace-serve task's output. (templated)
     :param inputs: the texts. (templated)
@@ -32,7 +32,7 @@ class InferOperator(BaseOperator):
     :param request_retries: how often one request is asked anew.
     """
 
-    template_fields: Sequence[str] = ("endpoint", "inputs")
+    template_fields: Sequence[str] = ("endpoint", "inputs", "llmserve_conn_id")
     template_fields_renderers = {"endpoint": "json"}
     ui_color = "#e6f2d8"
 
@@ -59,12 +59,14 @@ class InferOperator(BaseOperator):
         from airflow_provider_llmserve.oip import as_json
 
         with airflow_errors():
-            return [as_json(prediction) for prediction in asyncio.run(self._infer())]
+            endpoint = Endpoint.of(self.endpoint)
+            self.confirm(endpoint)
+            predictions = asyncio.run(self._infer(endpoint))
+            self.confirm(endpoint)
+            return [as_json(prediction) for prediction in predictions]
 
-    async def _infer(self) -> list[Prediction]:
-        from airflow_provider_llmserve.endpoint import Endpoint
-
-        async with Endpoint.of(self.endpoint).oip(
+    async def _infer(self, endpoint: Endpoint) -> list[Prediction]:
+        async with endpoint.oip(
             timeout=self.request_timeout,
             retries=self.request_retries,
             concurrency=self.concurrency,

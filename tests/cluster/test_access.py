@@ -17,6 +17,7 @@ from support.cluster import Cluster
 from support.http_stub import ChatStub, serving
 from support.kube import until
 from support.kubeai_manager import KubeAI
+from support.standing import stands
 from support.tasks import run
 
 from airflow_provider_llmserve.endpoint import Endpoint
@@ -151,11 +152,12 @@ class Judge:
 
 
 def _instance() -> SimpleNamespace:
-    return SimpleNamespace(dag_id="d", run_id="r", task_id="judge", map_index=-1, xcom_push=lambda **_: None)
+    return SimpleNamespace(dag_id="d", run_id="r", task_id="judge", map_index=-1, try_number=1, xcom_push=lambda **_: None)
 
 
 @pytest.fixture
-def judge(tmp_path: Path, namespace: str) -> Judge:
+def judge(tmp_path: Path, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Judge:
+    stands(monkeypatch, endpoint(namespace))
     return Judge(tmp_path, endpoint(namespace))
 
 
@@ -213,10 +215,11 @@ def test_no_way_to_log_in_fails_for_good(judge: Judge, monkeypatch: pytest.Monke
         judge()
 
 
-def test_predictions(stub: ChatStub, namespace: str) -> None:
+def test_predictions(stub: ChatStub, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value = endpoint(
         namespace, oipUrl=f"http://m.{namespace}.svc:8080", oipModel="m", task="sequence_classification", openai=None
     )
+    stands(monkeypatch, value)
     said = run(InferOperator(task_id="ask", endpoint=value, inputs=["one", "three"], batch_size=1))
     assert [one["label"] for one in said] == [3, 5]
 

@@ -17,6 +17,7 @@ from support.cluster import Cluster, hook_for
 from support.kube import until
 from support.toy import first
 
+from airflow_provider_llmserve.errors import Rejected
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import Target, Want
 from airflow_provider_llmserve.platforms.kubernetes import preflight
@@ -108,9 +109,12 @@ class Noted:
 
 
 async def life(platform: KubernetesPlatform, cluster: Cluster, settings: Settings, wanted: Want) -> None:
-    """From preflight to teardown, with a pod that crashed, a question to the Service and one to a pod."""
+    """From preflight to teardown, with a write that is refused, a pod that crashed, a question to the Service and one to a pod."""
     runtime = runtime_for(wanted.spec)
     await platform.preflight(wanted)
+    await platform.place()
+    await platform.runs()
+    await refused(platform, wanted)
     run = await platform.apply(wanted, replacing=await platform.find(Target(wanted.name, wanted.spec.kind)))
     labels = next(w.labels for w in runtime.watched(wanted.name) if w.kind == POD)
     crash(cluster, settings, wanted.name, labels)
@@ -129,6 +133,21 @@ async def life(platform: KubernetesPlatform, cluster: Cluster, settings: Setting
     run = await platform.apply(Want(fewer, wanted.name, wanted.owner), replacing=run)
     cluster.admin.delete(f"/api/v1/namespaces/{settings.namespace}/pods/crashed", gracePeriodSeconds=0)
     await platform.delete(run, timeout=30)
+
+
+async def refused(platform: KubernetesPlatform, wanted: Want) -> None:
+    """A first deployment whose primary object is refused: what was written before it goes again."""
+    apply = platform.client.apply
+
+    async def refuse(kind: Any, *arguments: Any, **options: Any) -> Any:
+        if kind == runtime_for(wanted.spec).PRIMARY:
+            raise Rejected("admission says no")
+        return await apply(kind, *arguments, **options)
+
+    platform.client.apply = refuse  # type: ignore[method-assign]
+    with pytest.raises(Rejected):
+        await platform.apply(wanted, replacing=None)
+    platform.client.apply = apply  # type: ignore[method-assign]
 
 
 def crash(cluster: Cluster, settings: Settings, name: str, labels: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from aiohttp import web
 from airflow.sdk.exceptions import AirflowFailException
 from support.http_stub import ChatStub, serving
 from support.s3 import BUCKET, CONN_ID, READ_ONLY_CONN_ID
+from support.standing import stands
 
 from airflow_provider_llmserve.errors import NotFound, Unavailable
 from airflow_provider_llmserve.operators.evaluate import EvaluateOperator
@@ -35,12 +38,18 @@ class Run:
         self.dataset.parent.mkdir()
         self.dataset.write_text("".join(json.dumps(row) + "\n" for row in rows))
         self.pushed = {}
+        self.try_number = 1
 
     def __call__(self, url, **options):
         options = {"dataset": self.dataset.as_uri(), **options}
         operator = EvaluateOperator(task_id="judge", endpoint=endpoint(url), **options)
         ti = SimpleNamespace(
-            dag_id="refresh", run_id="manual__2026-11-23T00:00:00+00:00", task_id="judge", map_index=-1, xcom_push=self._push
+            dag_id="refresh",
+            run_id="manual__2026-11-23T00:00:00+00:00",
+            task_id="judge",
+            map_index=-1,
+            try_number=self.try_number,
+            xcom_push=self._push,
         )
         return operator.execute({"ti": ti})
 
@@ -48,9 +57,15 @@ class Run:
         self.pushed[key] = value
 
     def results(self, summary):
-        path = self.dataset.with_name("support.results") / "refresh" / "manual__2026-11-23T00_00_00_00_00" / "judge.jsonl"
-        assert summary["results"] == path.as_uri()
+        place = "llmserve/results/refresh/manual__2026-11-23T00=3A00=3A00=2B00=3A00/judge"
+        path = Path(os.environ["AIRFLOW_HOME"], place, f"{self.try_number}.jsonl")
+        assert summary["results"] == f"file://{path}"
         return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def standing(monkeypatch):
+    return stands(monkeypatch, endpoint("http://127.0.0.1:1"))
 
 
 @pytest.fixture
@@ -226,7 +241,11 @@ def test_a_baseline_of_another_data_set_is_refused(run):
     [
         (lambda run: run.dataset.unlink(), {}, "no such file"),
         (lambda run: run.dataset.write_text('{"prompt"'), {}, "line 1: no JSON"),
-        (lambda run: run.dataset.with_name("support.results").write_text(""), {}, "say where with results="),
+        (
+            lambda run: run.dataset.with_name("taken").write_text(""),
+            {"results": "{folder}/taken/x.jsonl"},
+            "say where with results=",
+        ),
         (lambda run: None, {"results": "nope://bucket/x.jsonl"}, "no filesystem for this URL"),
         (lambda run: None, {"gates": [{"metric": "exact_match"}]}, "needs min, max or min_gain"),
         (lambda run: None, {"adapter": "other"}, "served adapters: tuned-3f9a2c1d"),
@@ -235,6 +254,7 @@ def test_a_baseline_of_another_data_set_is_refused(run):
 )
 def test_bad_input_is_refused_before_the_first_request(run, spoil, options, says):
     spoil(run)
+    options = {k: v.format(folder=run.dataset.parent) if k == "results" else v for k, v in options.items()}
     stub = ChatStub(digits)
     with serving(stub.app) as url, pytest.raises(AirflowFailException) as caught:
         run(url, **options)
@@ -246,10 +266,12 @@ def test_a_data_set_in_s3_has_its_results_beside_it(run, s3):
     s3.client().put_object(Bucket=BUCKET, Key="evals/support.jsonl", Body=run.dataset.read_bytes())
     with serving(ChatStub(digits).app) as url:
         summary = run(url, dataset=f"s3://{CONN_ID}@{BUCKET}/evals/support.jsonl")
-    key = "evals/support.results/refresh/manual__2026-11-23T00_00_00_00_00/judge.jsonl"
+    key = "evals/support.results/refresh/manual__2026-11-23T00=3A00=3A00=2B00=3A00/judge/1.jsonl"
     assert summary["results"] == f"s3://{CONN_ID}@{BUCKET}/{key}"
     written = s3.client().get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
     assert [json.loads(line)["output"] for line in written.splitlines()] == ["0", "1", "2", "3"]
+    listed = s3.client().list_objects_v2(Bucket=BUCKET, Prefix="evals/")["Contents"]
+    assert sorted(o["Key"] for o in listed) == ["evals/support.jsonl", key], "the file that tried the place is gone"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from aiohttp import web
 from airflow.sdk.exceptions import AirflowFailException
 from support.http_stub import serving
 from support.kserve_venv import kserve_server
+from support.standing import stands
 
 from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.errors import AccessDenied, BadInput, NotFound, PlatformError, Rejected, Unavailable
@@ -109,6 +110,11 @@ async def test_what_the_real_server_refuses(kserve):
             await oip.infer(["a"])
 
 
+@pytest.fixture(autouse=True)
+def standing(monkeypatch):
+    stands(monkeypatch, endpoint("http://127.0.0.1:1"))
+
+
 def infer(url, inputs, **options):
     operator = InferOperator(task_id="ask", endpoint=endpoint(url, **options), inputs=inputs)
     return operator.execute({"ti": SimpleNamespace()})
@@ -144,7 +150,7 @@ class Judged:
         operator = EvaluateOperator(
             task_id="judge", endpoint=endpoint(url, model, task), dataset=self.dataset.as_uri(), **options
         )
-        ti = SimpleNamespace(dag_id="d", run_id="r", task_id="judge", map_index=-1, xcom_push=lambda **_: None)
+        ti = SimpleNamespace(dag_id="d", run_id="r", task_id="judge", map_index=-1, try_number=1, xcom_push=lambda **_: None)
         return operator.execute({"ti": ti})
 
 

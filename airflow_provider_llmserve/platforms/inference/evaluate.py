@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from airflow_provider_llmserve.errors import GateFailed
@@ -18,22 +18,26 @@ from airflow_provider_llmserve.platforms.inference.gather import ask_all
 log = logging.getLogger(__name__)
 
 
-def evaluate(plan: Plan, *, results: str) -> dict[str, Any]:
+def evaluate(plan: Plan, *, results: str, confirm: Callable[[], None]) -> dict[str, Any]:
     """Ask every row, store the per-sample results, return the summary. What the verdict is raises nothing.
 
-    Reads and writes outside of the event loop (see :mod:`.storage`). ``results`` is where the per-sample results go.
+    Reads and writes outside of the event loop (see :mod:`.storage`). ``results`` is where the per-sample results go. ``confirm`` raises
+    where the endpoint does not name what stands there (any more): asked before the first request and after the last, or the answers
+    of another model would be reported as this one's.
     """
     data = storage.read(plan.dataset)
     sha256 = hashlib.sha256(data).hexdigest()
     rows = parse(data, subject=plan.dataset, columns=plan.columns)
     plan.check_rows(rows)
     plan.check_baseline(sha256)
-    storage.prepare(results)
+    storage.prepare(results, plan.dataset)
+    confirm()
     log.info("%d samples for %s, %d at once", len(rows), plan.request_name, plan.concurrency)
     answers = asyncio.run(_ask(plan, rows))
+    confirm()
     summary = summarise(plan, rows, answers, dataset_sha256=sha256, results=results)
     log.info("%s", account(summary))
-    storage.write(results, result_lines(plan, rows, answers))
+    storage.publish(results, result_lines(plan, rows, answers))
     return summary
 
 

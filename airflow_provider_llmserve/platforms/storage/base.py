@@ -39,6 +39,10 @@ class Store(Protocol):
         """
         ...
 
+    def remove(self, path: str) -> None:
+        """Remove one file. One that is not there is none to remove."""
+        ...
+
     def holds(self, path: str, entry: Entry) -> bool:
         """Whether the file at ``path``, known to have the entry's size, has its contents too."""
         ...

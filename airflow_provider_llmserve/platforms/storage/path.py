@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -65,6 +65,10 @@ class PathStore:
                     pass
             self._fs.pipe_file(self._at(path), data)
             return True
+
+    def remove(self, path: str) -> None:
+        with self._errors(path), suppress(FileNotFoundError):
+            self._fs.rm_file(self._at(path))
 
     def holds(self, path: str, entry: Entry) -> bool:
         sha = hashlib.sha256()

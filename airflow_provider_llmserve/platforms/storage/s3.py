@@ -84,6 +84,10 @@ class S3Store:
             self.client.put_object(**target)
             return True
 
+    def remove(self, path: str) -> None:
+        with self._errors(path):
+            self.client.delete_object(Bucket=self._bucket, Key=self._key(path))
+
     def get(self, path: str, target: Path) -> None:
         with self._errors(path):
             self.client.download_file(self._bucket, self._key(path), str(target), Config=self._hook.transfer_config)

@@ -32,6 +32,10 @@ CONNECTION = "conn:"
 _LONG = 16 * 1024
 
 
+Names = tuple[tuple[str, str, str], ...]
+"""Objects, each as ``(apiVersion, kind, name)``."""
+
+
 @dataclass(frozen=True)
 class Previous:
     """What a rollback puts back: a spec that stood before, and who deployed it.
@@ -52,7 +56,8 @@ class Record:
 
     ``spec`` is None where a newer version of this package wrote it and we cannot read it. ``applied`` is the time of the write
     (ISO 8601, UTC), ``ttl`` the seconds after it that the run may be swept away (None: never). ``others`` are the objects that
-    were applied with the primary one, as ``(apiVersion, kind, name)``.
+    were applied with the primary one, as ``(apiVersion, kind, name)``; ``stale`` those that only an earlier deployment had: they go
+    when this one is proven, since a rollback needs them (a claim with its data).
     """
 
     owner: Owner
@@ -61,8 +66,9 @@ class Record:
     proven: bool = False
     previous: Previous | None = None
     applied: str = ""
-    others: tuple[tuple[str, str, str], ...] = ()
+    others: Names = ()
     ttl: float | None = None
+    stale: Names = ()
 
     def same_want(self, owner: Owner, spec: ServeSpec | None, stopped: bool) -> bool:
         """Whether this is the record of that very deployment."""
@@ -75,6 +81,16 @@ class Record:
             return None if self.ttl is None else datetime.fromisoformat(self.applied) + timedelta(seconds=self.ttl)
         except (ValueError, OverflowError):
             return None
+
+    def puts_back(self, replaced: Record | None) -> bool:
+        """Whether this takes a change back: it is what ``replaced`` kept for a rollback."""
+        kept = replaced.previous if replaced is not None else None
+        return kept is not None and (kept.spec, kept.stopped, kept.owner) == (self.spec, self.stopped, self.owner)
+
+    def gone_with(self, replaced: Record | None) -> Names:
+        """Objects of ``replaced`` and of those before it that this deployment does not have."""
+        before = (*replaced.others, *replaced.stale) if replaced is not None else ()
+        return tuple(dict.fromkeys(o for o in before if o not in self.others))
 
 
 def succeed(replaced: Record | None, owner: Owner, spec: ServeSpec, stopped: bool, ttl: float | None = None) -> Record:
@@ -109,6 +125,8 @@ def write(record: Record) -> dict[str, str]:
     }
     if record.ttl is not None:
         data["ttl"] = _text(record.ttl)
+    if record.stale:
+        data["stale"] = _text([list(o) for o in record.stale])
     if not record.proven:
         p = record.previous
         kept = {"owner": p.owner.model_dump(), "proven": p.proven, "ttl": p.ttl} if p else {}
@@ -125,7 +143,6 @@ def read(data: Mapping[str, str] | None) -> Record | None:
         return None
     standing = _value(data.get("spec"))
     before = _value(data.get("unproven"))
-    others = _value(data.get("objects"), list)
     return Record(
         owner=owner,
         spec=_read_spec(standing),
@@ -133,8 +150,9 @@ def read(data: Mapping[str, str] | None) -> Record | None:
         proven="unproven" not in data,
         previous=_previous(before),
         applied=str(data.get("applied") or ""),
-        others=tuple((str(o[0]), str(o[1]), str(o[2])) for o in others if isinstance(o, list) and len(o) == 3),
+        others=_names(data.get("objects")),
         ttl=_seconds(_value(data.get("ttl"), object)),
+        stale=_names(data.get("stale")),
     )
 
 
@@ -185,6 +203,11 @@ def _previous(value: Mapping[str, Any]) -> Previous | None:
     if spec is None or owner is None:
         return None
     return Previous(spec, bool(value.get("stopped")), owner, bool(value.get("proven", True)), _seconds(value.get("ttl")))
+
+
+def _names(text: str | None) -> Names:
+    found = _value(text, list)
+    return tuple((str(o[0]), str(o[1]), str(o[2])) for o in found if isinstance(o, list) and len(o) == 3)
 
 
 def _seconds(value: Any) -> float | None:

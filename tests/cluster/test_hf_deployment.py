@@ -207,8 +207,15 @@ async def test_volumes_of_all_kinds_are_made_and_go_with_the_deployment(platform
     made = {"volume_type": "persistent_volume_claim", "name": "made", "mount_path": "/made", "spec": {"size": "1Gi"}}
     run = await platform.apply(want(volumes=[made]), replacing=None)
     assert ns.get("persistentvolumeclaims", "bert-made") is not None
+    claim = ns.get("persistentvolumeclaims", "bert-made") or {}
     again = await platform.apply(want(), replacing=run)
-    until("the claim that the new spec lacks is gone", lambda: _terminating_or_gone(ns, "bert-made"))
+    assert (ns.get("persistentvolumeclaims", "bert-made") or {})["metadata"]["uid"] == claim["metadata"]["uid"]
+    assert again.spec is not None
+    back = await platform.apply(want(volumes=[made]), replacing=again)  # a rollback finds the claim with its data
+    assert (ns.get("persistentvolumeclaims", "bert-made") or {})["metadata"]["uid"] == claim["metadata"]["uid"]
+    again = await platform.apply(want(), replacing=back)
+    await platform.settle(again)
+    until("the claim that the proven spec lacks is gone", lambda: _terminating_or_gone(ns, "bert-made"))
     assert again.uid == run.uid
 
 

@@ -95,7 +95,9 @@ async def test_what_the_new_spec_lacks_is_pruned_and_the_rest_is_owned(
     run = await platform.apply(want(), replacing=None)
     path = f"/api/v1/namespaces/{settings.namespace}/services/toy"
     service = cluster.admin.get(path)
-    await platform.apply(want(spec(service_name="none")), replacing=run)
+    fewer = await platform.apply(want(spec(service_name="none")), replacing=run)
+    assert cluster.admin.get(path) == service, "a rollback would need it"
+    await platform.settle(fewer)
 
     assert service is not None
     assert service["metadata"]["ownerReferences"][0]["uid"] == run.uid
@@ -266,7 +268,7 @@ async def test_only_what_is_tied_to_our_object_is_pruned(
     base = f"/api/v1/namespaces/{settings.namespace}/services"
     cluster.admin.delete(f"{base}/toy")
     cluster.admin.create(base, {"metadata": {"name": "toy"}, "spec": {"ports": [{"port": 80}]}})
-    await platform.apply(want(spec(service_name="none")), replacing=run)
+    await platform.settle(await platform.apply(want(spec(service_name="none")), replacing=run))
 
     assert cluster.admin.get(f"{base}/toy") is not None
 

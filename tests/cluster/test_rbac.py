@@ -131,6 +131,7 @@ async def life(platform: KubernetesPlatform, cluster: Cluster, settings: Setting
     less = {"secrets": (), "volumes": (), "service_name": None}
     fewer = wanted.spec.model_copy(update={k: v for k, v in less.items() if k in type(wanted.spec).model_fields})
     run = await platform.apply(Want(fewer, wanted.name, wanted.owner), replacing=run)
+    await platform.settle(run)
     cluster.admin.delete(f"/api/v1/namespaces/{settings.namespace}/pods/crashed", gracePeriodSeconds=0)
     await platform.delete(run, timeout=30)
 

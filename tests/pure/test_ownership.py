@@ -32,9 +32,9 @@ proofs = st.none() | st.builds(Previous, specs, st.booleans(), owners, st.boolea
 others = st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9), st.text(max_size=9)), max_size=3).map(tuple)
 
 
-@given(owners, specs, st.booleans(), st.booleans(), proofs, others, ttls)
-def test_a_record_is_read_back_as_it_was_written(owner, spec, stopped, proven, previous, objects, ttl) -> None:
-    record = Record(owner, spec, stopped, proven, None if proven else previous, "2026-01-01T00:00:00+00:00", objects, ttl)
+@given(owners, specs, st.booleans(), st.booleans(), proofs, others, ttls, others)
+def test_a_record_is_read_back_as_it_was_written(owner, spec, stopped, proven, previous, objects, ttl, stale) -> None:
+    record = Record(owner, spec, stopped, proven, None if proven else previous, "2026-01-01T00:00:00+00:00", objects, ttl, stale)
 
     assert ownership.read(ownership.from_annotations(ownership.to_annotations(ownership.write(record)))) == record
 
@@ -49,14 +49,16 @@ def test_a_long_record_is_packed() -> None:
 
 
 @given(
-    st.dictionaries(st.sampled_from(["owner", "spec", "unproven", "applied", "objects", "ttl", "other"]), st.text(max_size=60))
+    st.dictionaries(
+        st.sampled_from(["owner", "spec", "unproven", "applied", "objects", "stale", "ttl", "other"]), st.text(max_size=60)
+    )
 )
 def test_reading_never_fails(data) -> None:
     ownership.read(data)
 
 
 @given(
-    st.sampled_from(["spec", "unproven", "objects", "applied", "ttl"]),
+    st.sampled_from(["spec", "unproven", "objects", "stale", "applied", "ttl"]),
     st.sampled_from(["[]", "{}", "null", "zlib:!", "1", "[1]", '{"kind":1}']),
 )
 def test_a_damaged_part_costs_no_more_than_itself(key, value) -> None:
@@ -124,6 +126,20 @@ def test_connections_stand_for_one_secret_of_ours() -> None:
     assert isinstance(resolved, KubeAIText)
     assert resolved.secrets == ("m-llmserve", "mine")
     assert ownership.resolved(A, "m") is A
+
+
+def test_what_no_spec_has_any_more_is_kept_in_mind_until_it_may_go() -> None:
+    claim, service, secret = (("v1", kind, "x") for kind in ("PersistentVolumeClaim", "Service", "Secret"))
+    first = Record(ONE, A, others=(claim, service))
+    second = Record(
+        TWO, B, others=(service,), stale=Record(TWO, B, others=(service,)).gone_with(first), previous=Previous(A, False, ONE)
+    )
+    assert second.stale == (claim,)
+    assert Record(TWO, A, others=(secret,)).gone_with(second) == (service, claim)
+    assert Record(TWO, A, others=(claim,)).gone_with(second) == (service,)
+    assert Record(ONE, A).puts_back(second)
+    assert not Record(TWO, A).puts_back(second)
+    assert not Record(ONE, A).puts_back(None)
 
 
 def test_a_time_to_live_counts_from_the_write() -> None:

@@ -55,7 +55,7 @@ async def give_back(client: Client, namespace: str, failed: Standing, before: Ob
     made = failed.record.others if failed.record else ()
     if failed.companion is not None:
         made = (*made, ("v1", CONFIG_MAP.kind, companion_name(name)))
-    await beside.prune(made, ())
+    await beside.prune(made)
 
 
 async def _surge(client: Client, namespace: str) -> int | None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_llmserve.errors import Conflict, NotFound, NotOurs, Rejected
+from airflow_provider_llmserve.errors import AccessDenied, Conflict, NotFound, NotOurs, Rejected
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.runtimes import base as kinds
 from airflow_provider_llmserve.runtimes.base import Kind, Manifest
 from airflow_provider_llmserve.runtimes.belonging import Belonging, others_wrote
+from airflow_provider_llmserve.runtimes.ownership import Names
 
 KINDS = {(k.api_version, k.kind): k for k in vars(kinds).values() if isinstance(k, Kind)}
+log = logging.getLogger(__name__)
+
 TRIES = 10
 """Of a write whose object a controller changes at the same time (a status, say)."""
 
@@ -59,17 +63,20 @@ class Beside:
         nothing = {"apiVersion": thing["apiVersion"], "kind": thing["kind"], "metadata": metadata}
         await self._client.apply(kind_of(thing), self._namespace, nothing)
 
-    async def prune(self, before: Sequence[tuple[str, str, str]], now: Sequence[tuple[str, str, str]]) -> None:
-        """Delete what the replaced spec had and the new one has not, if it is still this serving run's."""
-        for api_version, kind_name, name in set(before) - set(now):
+    async def prune(self, gone: Names) -> None:
+        """Delete what no spec has any more, as far as it is still this serving run's."""
+        for api_version, kind_name, name in gone:
             kind = KINDS.get((api_version, kind_name))
-            live = await self._client.get(kind, self._namespace, name) if kind else None
-            if kind is None or live is None or self._belonging.stranger(live):
+            if kind is None:
                 continue
             try:
-                await self._client.delete(kind, self._namespace, name, uid=live["metadata"]["uid"], propagation="Background")
+                live = await self._client.get(kind, self._namespace, name)
+                if live is not None and not self._belonging.stranger(live):
+                    await self._client.delete(kind, self._namespace, name, uid=live["metadata"]["uid"], propagation="Background")
             except (NotFound, Conflict):
                 continue
+            except AccessDenied as e:
+                log.warning("%s %s, which nothing needs any more, is left behind: %s", kind_name, name, e)
 
 
 def not_ours(manifest: Manifest, why: str) -> str:

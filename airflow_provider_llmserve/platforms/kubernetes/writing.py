@@ -88,27 +88,30 @@ class Writer:
         raise AssertionError("unreachable")
 
     async def settle(self, run: ServingRun) -> None:
-        """Mark the run's record as proven. Writes nothing where it is already, or where another record stands there now."""
+        """Mark the run's record as proven, and delete what only earlier specs had. Writes nothing where that is done already, or
+        where another record stands there now."""
         for attempt in range(TRIES):
             live = await read(self._client, self._namespace, self._runtime, run.name)
             record = live.record if live is not None else None
-            if live is None or record is None or live.uid != run.uid or record.proven:
+            if live is None or record is None or live.uid != run.uid or (record.proven and not record.stale):
                 return
             if not same_deployment(record, run):
                 return
+            await Beside(self._client, self._namespace, self._of(run.name)).prune(record.stale)
             try:
-                await self._drop_unproven(live)
+                await self._mark_proven(live)
                 return
             except Conflict:
                 if attempt == TRIES - 1:
                     raise
 
-    async def _drop_unproven(self, live: Standing) -> None:
+    async def _mark_proven(self, live: Standing) -> None:
+        done = {"unproven": None, "stale": None}
         if live.companion is not None:
-            body: dict[str, Any] = {"metadata": version_of(live.companion), "data": {"unproven": None}}
+            body: dict[str, Any] = {"metadata": version_of(live.companion), "data": done}
             await self._client.patch(CONFIG_MAP, self._namespace, live.companion["metadata"]["name"], body)
             return
-        body = {"metadata": {**version_of(live.primary), "annotations": {ownership.PREFIX + "unproven": None}}}
+        body = {"metadata": {**version_of(live.primary), "annotations": {ownership.PREFIX + key: None for key in done}}}
         await self._client.patch(self._runtime.PRIMARY, self._namespace, live.primary["metadata"]["name"], body)
 
     async def _same(self, name: str, replacing: ServingRun | None) -> Standing | None:
@@ -143,6 +146,9 @@ class Writer:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         record = ownership.succeed(live.record if live else None, want.owner, want.spec, want.stopped, want.ttl)
         record = replace(record, applied=now, others=todo.names)
+        gone = record.gone_with(live.record if live else None)
+        taken_back = record.puts_back(live.record if live else None)
+        record = replace(record, stale=() if taken_back else gone)
         beside = Beside(self._client, self._namespace, self._of(want.name))
         seen = [await beside.seen(other) for other in todo.others]  # before anything is written
         before = live.primary if live else None
@@ -162,7 +168,8 @@ class Writer:
             companion = await beside.put(_tied(_companion(want.name, record), primary), companion)
         for other, standing in zip(todo.others, seen, strict=True):
             await beside.put(_tied(other, primary), standing)
-        await beside.prune(live.record.others if live and live.record else (), todo.names)
+        if taken_back:
+            await beside.prune(gone)
         return Standing(self._runtime, primary, record, companion, before=before)
 
     def _of(self, name: str) -> Belonging:

@@ -104,6 +104,27 @@ async def test_what_comes_between_the_look_and_the_write_is_given_up_again(
     until("nothing of ours is left", lambda: not ns.all("pods") and not ns.all("deployments"))
 
 
+async def test_what_takes_the_place_of_ours_between_the_look_and_the_write_is_left(
+    hf_platform: KubernetesPlatform, ns: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await serve(hf_platform, want(service_name="front"), timeout=30)
+    made: list[Callable[[], dict[str, Any] | None]] = []
+    before: list[dict[str, Any] | None] = []
+    apply = hf_platform.client.apply
+
+    async def slow(k: Any, ns_name: str, manifest: Any, *, dry_run: bool = False, **options: Any) -> Any:
+        if manifest["metadata"]["name"] == "front" and not dry_run and not made:
+            ns.cluster.admin.delete(ns.path("services", "front"))
+            made.append(theirs(ns, "services", BESIDE["an alias"][1], labels=HELM))
+            before.append(made[0]())
+        return await apply(k, ns_name, manifest, dry_run=dry_run, **options)
+
+    monkeypatch.setattr(hf_platform.client, "apply", slow)
+    with pytest.raises(NotOurs, match="it is managed by Helm"):
+        await serve(hf_platform, want(TWO, service_name="front", dtype="float16"), timeout=30)
+    assert made[0]() == before[0]
+
+
 async def test_what_took_the_place_of_ours_is_neither_written_nor_pruned(hf_platform: KubernetesPlatform, ns: Namespace) -> None:
     endpoint = await serve(hf_platform, want(service_name="front"), timeout=30)
     ns.cluster.admin.delete(ns.path("services", "front"))

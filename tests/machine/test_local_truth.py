@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import signal
@@ -106,8 +105,10 @@ async def test_on_a_full_disk_nothing_is_started_and_gone_means_gone(small: Path
     with pytest.raises(PlatformError, match=r"(?s)cannot write .*runs\.json: No space left") as refused:
         await serve(platform, want("second"), timeout=30)
     assert refused.value.retryable
+    standing = await platform.find(Target("first"))
     with pytest.raises(PlatformError, match="No space left"):
-        await serve(platform, want("first", TWO, args=["--max-model-len=512"]), timeout=30)
+        await platform.apply(want("first", TWO, scaling={"replicas": 2, "max_replicas": 2}), replacing=standing)
+    assert await platform.find(Target("first")) == standing
     assert servers(small) == running
     assert await names(platform) == ["first"] == [r.name for r in Book.read(StateDir(small).runs).runs]
     found = await platform.find(Target("first"))
@@ -163,26 +164,45 @@ async def test_a_killed_supervisor_takes_its_servers_along_and_loses_no_run(stat
     assert await teardown(platform, target_of(again), timeout=60)
 
 
-@pytest.mark.parametrize("which", ["llama.cpp", "transformers"])
-def test_a_server_ends_with_its_input_even_before_its_model_is_loaded(which: str, tmp_path: Path) -> None:
-    """What the kernel does when the supervisor is killed: the pipes close, and nobody reads what the server says."""
-    socket = str(tmp_path / "s.sock")
-    if which == "llama.cpp":
-        launch: Any = llama.Launch(str(model_path()), [], socket, "m", embedding=False, slots=1, slot_context=512, threads=1)
-        module = llama.__name__
-    else:
-        if importlib.util.find_spec("torch") is None:
-            pytest.skip("needs the local-hf extra")
-        asked = {"task": "fill_mask"}
-        launch, module = encoder.Launch(model=str(tmp_path), socket=socket, threads=1, encoder=asked), encoder.__name__
-    pipe = subprocess.PIPE
-    server = subprocess.Popen([sys.executable, "-m", module, "m"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
-    assert server.stdin
-    assert server.stdout
-    server.stdin.write(launch.to_line())
-    server.stdin.close()
-    server.stdout.close()
-    assert server.wait(timeout=60) in (0, 1)
+def test_a_server_ends_when_its_input_closes(tmp_path: Path) -> None:
+    """What the kernel does when the supervisor is killed. With whoever reads what it says gone too, and with that pipe still open."""
+    for reader_is_gone in (False, True):
+        launch = llama.Launch(
+            str(model_path()), [], str(tmp_path / "s.sock"), "m", embedding=False, slots=1, slot_context=512, threads=1
+        )
+        pipe = subprocess.PIPE
+        server = subprocess.Popen([sys.executable, "-m", llama.__name__, "m"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+        assert server.stdin
+        assert server.stdout
+        server.stdin.write(launch.to_line())
+        server.stdin.close()
+        if reader_is_gone:
+            server.stdout.close()
+        try:
+            server.wait(timeout=60)
+        finally:
+            server.kill()
+
+
+BUSY = "import ctypes; from airflow_provider_llmserve.platforms.local import leash; leash.tie(); print('up', flush=True); ctypes.PyDLL(None).sleep(60)"
+"""A library's call that holds the interpreter's lock, as one that loads a model may."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part of it is Linux's")
+def test_one_that_is_deaf_ends_with_its_parent_all_the_same() -> None:
+    parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {BUSY!r}], stdin=subprocess.PIPE); print(p.pid, flush=True); p.wait()"
+    running = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert running.stdout
+    said = {running.stdout.readline().strip(), running.stdout.readline().strip()}
+    (pid,) = said - {"up"}
+    running.kill()
+    running.wait()
+    until("the child ended", lambda: not Path(f"/proc/{pid}").exists() or "zombie" in Path(f"/proc/{pid}/status").read_text(), 10)
+
+
+def test_both_kinds_of_server_are_tied() -> None:
+    for module in (llama, encoder):
+        assert "    leash.tie()\n" in Path(module.__file__).read_text().partition("def main()")[2].partition("_load(")[0]
 
 
 async def test_another_state_folder_or_host_is_another_place(

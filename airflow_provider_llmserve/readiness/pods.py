@@ -101,12 +101,22 @@ def worst(troubles: Iterable[PodTrouble | None], pods: int | None = None) -> Pod
     return replace(first, summary=f"{len(alike)} of {total} pods: {first.summary}: {named}{also}")
 
 
-def logs_wanted(observed: Observed) -> tuple[tuple[str, str, bool], ...]:
-    """Which logs would help: (pod, container, whether of the run before the last restart).
+@dataclass(frozen=True)
+class WantedLog:
+    """A container's log that would tell more. ``previous``: of the run before its last restart; ``growing``: it runs, so its log has
+    more to say later; ``restarts`` tells one run of the container from the next."""
 
-    Of containers that ended, of those that run and fail their probe, and of all that run once a request was answered by a 5xx.
-    """
-    wanted: dict[tuple[str, str, bool], None] = {}
+    pod: str
+    container: str
+    previous: bool = False
+    growing: bool = False
+    restarts: int = 0
+
+
+def logs_wanted(observed: Observed) -> tuple[WantedLog, ...]:
+    """Which logs would help: of containers that ended, of those that run and fail their probe, and of all that run once a request was
+    answered by a 5xx."""
+    wanted: dict[WantedLog, None] = {}
     broken = any(r.status >= 500 for r in observed.replies)
     for pod in observed.of("Pod"):
         name = name_of(pod)
@@ -115,9 +125,9 @@ def logs_wanted(observed: Observed) -> tuple[tuple[str, str, bool], ...]:
         unhealthy = bool(events_about(observed, pod, "Unhealthy"))
         for one in containers(pod):
             if one.exits and one.last_exit and not one.ready:
-                wanted[(name, one.name, not one.ended_now)] = None
+                wanted[WantedLog(name, one.name, previous=not one.ended_now, restarts=one.restarts)] = None
             elif one.running and (broken or (not one.ready and unhealthy)):
-                wanted[(name, one.name, False)] = None
+                wanted[WantedLog(name, one.name, growing=True, restarts=one.restarts)] = None
     return tuple(wanted)
 
 

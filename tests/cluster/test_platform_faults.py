@@ -123,6 +123,28 @@ async def test_the_log_of_a_crashed_container_is_part_of_the_verdict(
     assert "cannot find libcuda" in v.detail
 
 
+async def test_the_log_of_a_server_that_hangs_is_part_of_the_verdict_and_read_on(
+    platform: KubernetesPlatform, cluster: Cluster, settings: Settings, node: str
+) -> None:
+    """It runs, fails its probe, and says why in its log alone."""
+    cluster.plane.pod_log.write_text("2026-01-01T00:00:00.000000000Z stdout F waiting for the other rank\n")
+    run = await platform.apply(want(spec(node_selector={"ready-after": "never"})), replacing=None)
+    until("the pod is placed", lambda: [p for p in pods(cluster, settings) if p["spec"].get("nodeName")])
+    (pod,) = pods(cluster, settings)
+    name, base = pod["metadata"]["name"], f"/api/v1/namespaces/{settings.namespace}"
+    running = {"name": "server", "image": "i:1", "imageID": "", "ready": False, "restartCount": 0}
+    state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    cluster.admin.merge(f"{base}/pods/{name}/status", {"status": {"containerStatuses": [{**running, "state": state}]}})
+    about = {"kind": "Pod", "name": name, "uid": pod["metadata"]["uid"], "namespace": settings.namespace}
+    unhealthy = {"type": "Warning", "reason": "Unhealthy", "message": "Readiness probe failed", "involvedObject": about}
+    cluster.admin.create(f"{base}/events", {"metadata": {"name": "unhealthy"}, **unhealthy})
+    assert "waiting for the other rank" in (await first(platform, run, lambda v: v.detail)).detail
+
+    with cluster.plane.pod_log.open("a") as log:
+        log.write("2026-01-01T00:00:01.000000000Z stdout F NCCL timed out\n")
+    await first(platform, run, lambda v: "NCCL timed out" in v.detail)
+
+
 async def test_a_wait_survives_a_restart_of_the_api_server(
     platform: KubernetesPlatform, cluster: Cluster, settings: Settings, node: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ FORBIDDEN_IN_PURE = {
 }  # fmt: skip
 # What endpoint.openai() and endpoint.oip() hand out is a client, made on request inside the function.
 ALLOWED = {("endpoint.py", "openai"), ("endpoint.py", f"{PACKAGE}.platforms")}
+"""By the whole path: ``runtimes/kubeai/endpoint.py`` may not."""
 
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -52,10 +54,40 @@ def test_pure_layer_is_pure(path: Path) -> None:
     modules = imported(path)
     outside = {m for m in modules if m.split(".")[0] in FORBIDDEN_IN_PURE}
     upwards = {m for m in modules if m.startswith(f"{PACKAGE}.") and part_of(m) not in PURE}
-    upwards -= {m for m in upwards if any(path.name == f and m.startswith(a) for f, a in ALLOWED)}
+    upwards -= {m for m in upwards if any(str(path.relative_to(ROOT)) == f and m.startswith(a) for f, a in ALLOWED)}
     assert not outside | upwards
     if path.parts[-2] in {"readiness", "runtimes", "kubeai"}:
         assert "datetime.now(" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "replay").glob("*.py")), ids=lambda p: p.name)
+def test_replay_reads_files_and_knows_the_pure_layer_alone(path: Path) -> None:
+    modules = imported(path)
+    assert not {m for m in modules if m.split(".")[0] in FORBIDDEN_IN_PURE}
+    assert not {m for m in modules if m.startswith(f"{PACKAGE}.") and part_of(m) not in {*PURE, "replay"}}
+
+
+def test_no_import_goes_round_in_a_circle() -> None:
+    """Over full module paths, and what a module imports when it is loaded: what a function imports when it is called is its way out."""
+
+    def named(path: Path) -> str:
+        return ".".join([PACKAGE, *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+
+    known = {named(path): path for path in FILES}
+    graph: dict[str, set[str]] = {}
+    for name, path in known.items():
+        loaded: set[str] = set()
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                inside = {f"{node.module}.{alias.name}" for alias in node.names}
+                loaded |= inside & set(known) or {node.module}
+            elif isinstance(node, ast.Import):
+                loaded |= {alias.name for alias in node.names}
+        graph[name] = {m for m in loaded if m in known and m != name}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as e:
+        pytest.fail(f"imports go round: {' → '.join(e.args[1])}")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from support.history import CASES, load, seen_at
 
 from airflow_provider_llmserve.readiness.events import event_count, event_text, event_time, events_about
 from airflow_provider_llmserve.readiness.observed import Observed, PodLog, Reply
-from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, logs_wanted, pod_age, pod_ready, worst
+from airflow_provider_llmserve.readiness.pods import PodTrouble, WantedLog, diagnose_pod, logs_wanted, pod_age, pod_ready, worst
 
 ROWS: list[dict[str, Any]] = yaml.safe_load((CASES / "pods.yaml").read_text())
 BASE: dict[str, Any] = {
@@ -123,15 +123,15 @@ def test_an_aggregate_says_how_many_and_which() -> None:
 @pytest.mark.parametrize(
     ("status", "replies", "wanted"),
     [
-        ({"state": {"terminated": {"exitCode": 1}}}, (), (("p", "server", False),)),
+        ({"state": {"terminated": {"exitCode": 1}}}, (), (WantedLog("p", "server"),)),
         (
             {"restartCount": 1, "state": {"waiting": {}}, "lastState": {"terminated": {"exitCode": 1}}},
             (),
-            (("p", "server", True),),
+            (WantedLog("p", "server", previous=True, restarts=1),),
         ),
         ({"restartCount": 1, "ready": True, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1}}}, (), ()),
         ({"ready": True, "state": {"running": {}}}, (), ()),
-        ({"ready": True, "state": {"running": {}}}, (Reply("m", 500, NOW),), (("p", "server", False),)),
+        ({"ready": True, "state": {"running": {}}}, (Reply("m", 500, NOW),), (WantedLog("p", "server", growing=True),)),
         ({"state": {"waiting": {"reason": "ContainerCreating"}}}, (), ()),
     ],
 )
@@ -143,13 +143,13 @@ def test_which_logs_would_help(status: dict[str, Any], replies: tuple[Reply, ...
 def test_a_slow_containers_log_is_wanted_once_its_probe_fails() -> None:
     row = next(r for r in ROWS if r["name"] == "loading its model")
     _, observed, _ = seen(row)
-    assert logs_wanted(observed) == (("p", "server", False),)
+    assert logs_wanted(observed) == (WantedLog("p", "server", growing=True),)
 
 
 def test_recorded_crashes_want_the_log_that_was_recorded() -> None:
     for name in ("deployment/crash-gated-repository", "kserve/storage-download-fails", "kubeai/create-crash-loop"):
         _, observed, _ = seen_at(name, load(name).seconds)
-        wanted = {(pod, container) for pod, container, _ in logs_wanted(observed)}
+        wanted = {(w.pod, w.container) for w in logs_wanted(observed)}
         assert {(log.pod, log.container) for log in observed.logs} <= wanted
 
 

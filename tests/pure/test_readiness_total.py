@@ -64,7 +64,7 @@ def damaged(value: Any, rng: random.Random, times: int, junk: float = 0.4) -> An
         if rng.random() >= junk:
             del inner[last]
         else:
-            inner[last] = rng.choice(JUNK)
+            inner[last] = copy.deepcopy(rng.choice(JUNK))  # its own: the next damage may hit inside it
     return value
 
 

@@ -13,6 +13,7 @@ from airflow_provider_llmserve.readiness.state import Ask, Assessment, State
 from airflow_provider_llmserve.runtimes.base import (
     CONFIG_MAP,
     DEPLOYMENT,
+    EVENT,
     POD,
     REPLICA_SET,
     SECRET,
@@ -74,6 +75,7 @@ class ToyRuntime:
             Watched(DEPLOYMENT, name=name),
             Watched(REPLICA_SET, labels=f"toy={name}"),
             Watched(POD, labels=f"toy={name}"),
+            Watched(EVENT, required=False),
             Watched(CONFIG_MAP, name="nobody-may-read-this", required=False),
         ]
 

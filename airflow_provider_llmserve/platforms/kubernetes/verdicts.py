@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import datetime, timezone
-from typing import Any
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity, service_of
 from airflow_provider_llmserve.errors import LLMServeError, NotOurs
@@ -17,6 +16,7 @@ from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
 from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, same_deployment, seen
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed, PodLog
+from airflow_provider_llmserve.readiness.pods import WantedLog, logs_wanted
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
 from airflow_provider_llmserve.runtimes import ownership
@@ -33,11 +33,9 @@ ASK_PAUSE = 1.0
 ROUNDS = 3
 """Rounds of questions within one verdict: an answer may lead to a further question."""
 TAIL = 100
-"""Lines of a crashed container's log."""
+"""Lines of a container's log."""
 TAIL_PAUSE = 3.0
 """Seconds between two reads of the log of a running container."""
-
-_Place = tuple[str, str, int, bool]
 
 
 class Watcher:
@@ -52,7 +50,7 @@ class Watcher:
         self._runtime = runtime
         self._run = run
         self._expected = self._expect()
-        self._logs: dict[_Place, PodLog] = {}
+        self._logs: dict[WantedLog, tuple[float, PodLog]] = {}
         self._tails: dict[LogTail, tuple[float, PodLog]] = {}
         self._may_read_logs = True
         self._asked = 0.0
@@ -79,13 +77,14 @@ class Watcher:
         other = self._superseded(observed)
         if other is not None:
             return other
-        observed = observed.with_logs(*await self._crash_logs(observed), *await self._tails_of(observed))
+        observed = observed.with_logs(*await self._logs_of(observed), *await self._tails_of(observed))
         found = self._assess(observed)
         for _ in range(ROUNDS):
             if not found.ask:
                 return found
             await self._rest(reflector)
             observed = observed.with_replies(*await self._asker.ask(self._runtime, self._endpoint(observed), found.ask))
+            observed = observed.with_logs(*await self._logs_of(observed))  # an answer of 5xx makes more of them worth reading
             asked, found = found.ask, self._assess(observed)
             if set(found.ask) <= set(asked):
                 return found
@@ -134,23 +133,29 @@ class Watcher:
     def _endpoint(self, observed: Observed) -> Endpoint:
         return endpoint(self._runtime, self._settings, self._run, observed)
 
-    async def _crash_logs(self, observed: Observed) -> list[PodLog]:
-        """The last lines of every container that ended badly, each read once."""
-        wanted = dict.fromkeys(crashed(observed))
-        for place in wanted:
-            if place not in self._logs and self._may_read_logs:
-                await self._fetch_log(place)
-        return [self._logs[place] for place in wanted if place in self._logs]
+    async def _logs_of(self, observed: Observed) -> list[PodLog]:
+        """The logs that would tell more and are not there yet: of a container that ended once, of one that runs every TAIL_PAUSE seconds."""
+        known = {(log.pod, log.container, log.previous) for log in observed.logs}
+        wanted = [w for w in logs_wanted(observed) if (w.pod, w.container, w.previous) not in known]
+        for one in wanted:
+            read_at, _ = self._logs.get(one, (-TAIL_PAUSE, None))
+            due = one not in self._logs or (one.growing and self._clock() - read_at >= TAIL_PAUSE)
+            if due and self._may_read_logs:
+                await self._fetch_log(one)
+        return [log for one in wanted if (log := self._logs.get(one, (0.0, None))[1]) is not None]
 
-    async def _fetch_log(self, place: _Place) -> None:
-        pod, container, _, previous = place
+    async def _fetch_log(self, one: WantedLog) -> None:
         try:
-            text = await self._client.logs(self._settings.namespace, pod, container, tail=TAIL, previous=previous)
+            text = await self._client.logs(self._settings.namespace, one.pod, one.container, tail=TAIL, previous=one.previous)
         except LLMServeError as e:
             self._may_read_logs = getattr(e, "status", 0) not in (401, 403)
             log.debug("no log: %s", e)
             return
-        self._logs[place] = PodLog(pod=pod, container=container, text=text, previous=previous)
+        self._logs[one] = self._clock(), PodLog(pod=one.pod, container=one.container, text=text, previous=one.previous)
+
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _tails_of(self, observed: Observed) -> list[PodLog]:
         """The logs of running containers that the runtime asks for, read anew every TAIL_PAUSE seconds."""
@@ -191,24 +196,6 @@ def endpoint(runtime: Runtime, settings: Settings, run: ServingRun, observed: Ob
         return made
     service = made.service.model_copy(update={"api_server": settings.kubernetes_conn_id})
     return made.model_copy(update={"service": service})
-
-
-def crashed(observed: Observed) -> Iterator[_Place]:
-    """Pod, container, restarts and whether the log before the restart is meant, of every container that ended badly."""
-    for pod in observed.of("Pod"):
-        status: Mapping[str, Any] = pod.get("status") or {}
-        name = (pod.get("metadata") or {}).get("name") or ""
-        for c in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-            state, last = c.get("state") or {}, c.get("lastState") or {}
-            restarts = int(c.get("restartCount") or 0)
-            if _ended_badly(state):
-                yield name, str(c.get("name") or ""), restarts, False
-            elif _ended_badly(last):
-                yield name, str(c.get("name") or ""), restarts, True
-
-
-def _ended_badly(state: Mapping[str, Any]) -> bool:
-    return bool((state.get("terminated") or {}).get("exitCode"))
 
 
 def _time(text: str) -> datetime | None:

@@ -87,7 +87,7 @@ class ServeOperator(PlatformOperator):
                     timeout=seconds(self.timeout),
                     wait=self.wait,
                     on_failure=self.on_failure,
-                    on_written=remember,
+                    on_applied=remember,
                 )
 
             endpoint, conn_id = self.on_platform(verb)

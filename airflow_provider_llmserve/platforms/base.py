@@ -101,14 +101,14 @@ class Platform(Protocol):
         ...
 
     async def apply(
-        self, want: Want, *, replacing: ServingRun | None, on_written: Callable[[ServingRun], None] = lambda _: None
+        self, want: Want, *, replacing: ServingRun | None, on_applied: Callable[[ServingRun], None] = lambda _: None
     ) -> ServingRun:
         """Make it so, idempotently: the same want twice writes nothing the second time.
 
         ``replacing`` is what :meth:`find` said; where it changed since, raises :class:`Conflict`. What it replaces is kept as
         ``previous`` (:func:`~airflow_provider_llmserve.runtimes.ownership.succeed`), also where only the owner is new. Nobody
         else's object is written: one that stands in the place of an object beside the primary raises :class:`NotOurs`.
-        ``on_written`` is told of the run as soon as its first object stands, before the others are written. Where this raises
+        ``on_applied`` is told of the run as soon as its first object stands, before the others are written. Where this raises
         before, nothing is left; where it raises after, ``lifecycle`` takes back what stands.
         """
         ...

@@ -34,7 +34,7 @@ from airflow_provider_llmserve.specs.base import name_finding
 log = logging.getLogger(__name__)
 
 OnFailure = Literal["rollback", "keep"]
-OnWritten = Callable[[ServingRun], None]
+OnApplied = Callable[[ServingRun], None]
 
 KILL_GRACE = 3.0
 """Seconds that taking back may last in a killed task: five come before SIGKILL (task-sdk supervisor.kill)."""
@@ -49,13 +49,13 @@ async def serve(
     timeout: float,
     wait: bool = True,
     on_failure: OnFailure = "rollback",
-    on_written: OnWritten = lambda _: None,
+    on_applied: OnApplied = lambda _: None,
 ) -> Endpoint:
     """Deploy or update, and return when it is proven (``wait``) or written.
 
     All or nothing, from the first object that is written on: where a first deployment fails nothing stays, where an update fails
     the last good spec is put back, and an adopted object is given back as it was (``on_failure="keep"`` leaves what was written,
-    for inspection). ``timeout`` is in seconds. ``on_written`` is told of the run before any wait; that it fails is a failure too.
+    for inspection). ``timeout`` is in seconds. ``on_applied`` is told of the run before any wait; that it fails is a failure too.
     """
     _refuse(want, [f for f in [name_finding(want.name)] if f])
     try:
@@ -65,7 +65,7 @@ async def serve(
         raise
     refuse_taking(standing, want)
     _refuse(want, await platform.preflight(want))
-    return await _carry_out(platform, want, standing, timeout=timeout, wait=wait, on_failure=on_failure, on_written=on_written)
+    return await _carry_out(platform, want, standing, timeout=timeout, wait=wait, on_failure=on_failure, on_applied=on_applied)
 
 
 async def change(
@@ -275,11 +275,11 @@ async def _carry_out(
     timeout: float,
     wait: bool,
     on_failure: OnFailure,
-    on_written: OnWritten = lambda _: None,
+    on_applied: OnApplied = lambda _: None,
 ) -> Endpoint:
     """Write, and prove where that is asked; take all of it back where any of it fails."""
     try:
-        run = await platform.apply(want, replacing=standing, on_written=on_written)
+        run = await platform.apply(want, replacing=standing, on_applied=on_applied)
         _say_applied(run, standing)
         if wait:
             await prove(platform, run, timeout=timeout)

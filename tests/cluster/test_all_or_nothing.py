@@ -163,7 +163,7 @@ async def test_a_kill_between_two_writes_and_a_state_store_that_is_away(
         raise ConnectionError("no answer")
 
     with pytest.raises(ConnectionError):
-        await serve(hf_platform, want(TWO, dtype="float16"), timeout=30, on_written=away)
+        await serve(hf_platform, want(TWO, dtype="float16"), timeout=30, on_applied=away)
     until("it was taken back", lambda: (ns.get("deployments", "bert") or {}).get("spec") == before)
 
     told: list[str] = []
@@ -178,7 +178,7 @@ async def test_a_kill_between_two_writes_and_a_state_store_that_is_away(
 
     monkeypatch.setattr(hf_platform.client, "apply", hold)
     task = asyncio.create_task(
-        serve(hf_platform, want(TWO, dtype="float16"), timeout=30, on_written=lambda run: told.append(run.uid))
+        serve(hf_platform, want(TWO, dtype="float16"), timeout=30, on_applied=lambda run: told.append(run.uid))
     )
     await held.wait()
     assert told == [(ns.get("deployments", "bert") or {})["metadata"]["uid"]], "known before the second write"

@@ -229,7 +229,7 @@ async def test_another_state_folder_or_host_is_another_place(
 async def test_what_was_deployed_without_a_wait_is_put_back_and_a_ttl_is_kept(state: Path) -> None:
     platform = platform_in(state)
     told: list[ServingRun] = []
-    await serve(platform, want(ttl=90), timeout=5, wait=False, on_written=told.append)
+    await serve(platform, want(ttl=90), timeout=5, wait=False, on_applied=told.append)
     (standing,) = await platform.runs()
     assert [r.uid for r in told] == [standing.uid]
     assert standing.expires is not None

@@ -35,7 +35,7 @@ async def deployed(platform: MemoryPlatform, spec: KubeAIText = OLD, owner: Owne
 async def test_a_proven_deployment_returns_its_endpoint_and_owes_no_rollback() -> None:
     platform = MemoryPlatform(verdicts=(STARTING, READY))
     told: list[ServingRun] = []
-    endpoint = await serve(platform, want(), timeout=5, on_written=told.append)
+    endpoint = await serve(platform, want(), timeout=5, on_applied=told.append)
     assert endpoint.identity.uid == told[0].uid == platform.standing["m"].uid
     assert endpoint.identity.owner == FIRST
     assert platform.standing["m"].previous is None
@@ -93,7 +93,7 @@ async def test_who_is_superseded_leaves_the_later_one_alone() -> None:
     platform = MemoryPlatform(verdicts=(REPLACED,))
     later = ServingRun(kind="kubeai-text", runtime="memory", name="m", uid="uid-0", owner=SECOND, spec=NEW)
     with pytest.raises(Superseded, match="deployed by d / 2 / serve; it is left alone"):
-        await serve(platform, want(), timeout=5, on_written=lambda _: platform.standing.update(m=later))
+        await serve(platform, want(), timeout=5, on_applied=lambda _: platform.standing.update(m=later))
     assert platform.standing == {"m": later}
 
 

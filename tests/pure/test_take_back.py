@@ -55,7 +55,7 @@ async def fail(platform: MemoryPlatform, wanted: Want, fault: object) -> BaseExc
 
     platform.fault = fault if isinstance(fault, BaseException) else None
     with pytest.raises((LLMServeError, OSError, RuntimeError, asyncio.CancelledError)) as caught:
-        await serve(platform, wanted, timeout=5, on_written=remember)
+        await serve(platform, wanted, timeout=5, on_applied=remember)
     return caught.value
 
 

@@ -61,7 +61,7 @@ class MemoryPlatform:
         return self.standing.get(target.name)
 
     async def apply(
-        self, want: Want, *, replacing: ServingRun | None, on_written: Callable[[ServingRun], None] = lambda _: None
+        self, want: Want, *, replacing: ServingRun | None, on_applied: Callable[[ServingRun], None] = lambda _: None
     ) -> ServingRun:
         if self.conflicts:
             self.conflicts -= 1
@@ -89,7 +89,7 @@ class MemoryPlatform:
         self.standing[want.name] = run
         self.writes.append(f"apply {want.name}")
         self.written.set()
-        on_written(run)
+        on_applied(run)
         if self.fault is not None:
             fault, self.fault = self.fault, None
             raise fault

@@ -18,7 +18,7 @@ from airflow_provider_llmserve.platforms.inference.gather import ask_all
 log = logging.getLogger(__name__)
 
 
-def evaluate(plan: Plan, *, results: str, confirm: Callable[[], None]) -> dict[str, Any]:
+def evaluate(plan: Plan, *, results: str, confirm: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Ask every row, store the per-sample results, return the summary. What the verdict is raises nothing.
 
     Reads and writes outside of the event loop (see :mod:`.storage`). ``results`` is where the per-sample results go. ``confirm`` raises

@@ -61,10 +61,10 @@ class KubernetesPlatform:
         return found.run() if found is not None else None
 
     async def apply(
-        self, want: Want, *, replacing: ServingRun | None, on_written: Callable[[ServingRun], None] = lambda _: None
+        self, want: Want, *, replacing: ServingRun | None, on_applied: Callable[[ServingRun], None] = lambda _: None
     ) -> ServingRun:
         writer = Writer(self.client, self.settings, runtime_for(want.spec))
-        return (await writer.apply(want, replacing, on_written)).run()
+        return (await writer.apply(want, replacing, on_applied)).run()
 
     async def give_back(self, run: ServingRun, before: ServingRun) -> None:
         await adopting.give_back(self.client, self.settings.namespace, run.native, before.native.primary)

@@ -25,7 +25,7 @@ from airflow_provider_llmserve.runtimes.belonging import Belonging, others_wrote
 from airflow_provider_llmserve.runtimes.ownership import MANAGED_BY, Record
 from airflow_provider_llmserve.settings import Settings
 
-OnWritten = Callable[[ServingRun], None]
+OnApplied = Callable[[ServingRun], None]
 
 log = logging.getLogger(__name__)
 
@@ -71,16 +71,16 @@ class Writer:
         self._settings = settings
         self._runtime = runtime
 
-    async def apply(self, want: Want, replacing: ServingRun | None, on_written: OnWritten) -> Standing:
+    async def apply(self, want: Want, replacing: ServingRun | None, on_applied: OnApplied) -> Standing:
         """Write the want over what ``replacing`` says stands there. Raises :class:`Conflict` where something else does by now."""
         todo = await plan(want, self._runtime, self._settings)
         for attempt in range(TRIES):
             live = await self._same(want.name, replacing)
             if live is not None and live.record is not None and await self._is_done(want, todo, live):
-                on_written(live.run())
+                on_applied(live.run())
                 return live
             try:
-                return await self._write(want, todo, live, on_written, force=replacing is not None)
+                return await self._write(want, todo, live, on_applied, force=replacing is not None)
             except Conflict:
                 # The object's version moved: a controller's write lets us try again, another owner's ends it in _same.
                 if replacing is None or attempt == TRIES - 1:
@@ -142,7 +142,7 @@ class Writer:
                 return False
         return True
 
-    async def _write(self, want: Want, todo: Plan, live: Standing | None, on_written: OnWritten, *, force: bool) -> Standing:
+    async def _write(self, want: Want, todo: Plan, live: Standing | None, on_applied: OnApplied, *, force: bool) -> Standing:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         record = ownership.succeed(live.record if live else None, want.owner, want.spec, want.stopped, want.ttl)
         record = replace(record, applied=now, others=todo.names)
@@ -163,7 +163,7 @@ class Writer:
         except BaseException:
             await self._unwritten(want.name, live, before, companion, record)
             raise
-        on_written(Standing(self._runtime, primary, record, companion).run())
+        on_applied(Standing(self._runtime, primary, record, companion).run())
         if companion is not None and live is None:
             companion = await beside.put(_tied(_companion(want.name, record), primary), companion)
         for other, standing in zip(todo.others, seen, strict=True):

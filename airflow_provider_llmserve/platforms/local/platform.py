@@ -78,7 +78,7 @@ class LocalPlatform:
         return None if record is None else _run(record)
 
     async def apply(
-        self, want: Want, *, replacing: ServingRun | None, on_written: Callable[[ServingRun], None] = lambda _: None
+        self, want: Want, *, replacing: ServingRun | None, on_applied: Callable[[ServingRun], None] = lambda _: None
     ) -> ServingRun:
         prepared = await self._prepare(want)
         self._prepared.clear()  # the next deployment looks at the files anew
@@ -99,7 +99,7 @@ class LocalPlatform:
             ttl=want.ttl,
         )
         run = _run(Record.model_validate(answer))
-        on_written(run)
+        on_applied(run)
         return run
 
     async def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:

@@ -17,10 +17,9 @@ from pydantic.alias_generators import to_camel
 
 from airflow_provider_llmserve.adapters.naming import pick
 from airflow_provider_llmserve.errors import BadInput
+from airflow_provider_llmserve.names import kind_finding, name_finding
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.place import Place
-from airflow_provider_llmserve.specs import kind_finding
-from airflow_provider_llmserve.specs.base import name_finding
 
 if TYPE_CHECKING:
     import openai as openai_sdk

@@ -60,10 +60,9 @@ def read_endpoint(value: Any) -> tuple[Target, str | None]:
 
     Returns what it names, and the connection that made it where that is known. Raises :class:`BadInput` for what names nothing.
     """
+    from airflow_provider_llmserve.names import kind_finding, name_finding
     from airflow_provider_llmserve.platforms.base import Target
     from airflow_provider_llmserve.platforms.lifecycle import target_of
-    from airflow_provider_llmserve.specs import kind_finding
-    from airflow_provider_llmserve.specs.base import name_finding
 
     if isinstance(value, Mapping) and "identity" not in value:
         name, kind = value.get("name"), value.get("kind") or ""

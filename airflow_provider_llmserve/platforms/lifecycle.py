@@ -25,11 +25,11 @@ from airflow_provider_llmserve.errors import (
     Superseded,
     WaitTimeout,
 )
+from airflow_provider_llmserve.names import name_finding
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import Platform, ServingRun, Target, Want
 from airflow_provider_llmserve.readiness.state import Assessment, ReasonClass, State
 from airflow_provider_llmserve.specs import ServeSpec
-from airflow_provider_llmserve.specs.base import name_finding
 
 log = logging.getLogger(__name__)
 

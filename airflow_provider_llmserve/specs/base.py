@@ -98,19 +98,6 @@ class ServeSpec(Spec):
         return digest({"kind": self.kind, **self.to_json()})[:16]
 
 
-OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-"""What names a serving run: an RFC 1123 subdomain, as the API server has it. No slash, so that it stays one segment of every path."""
-LONGEST_NAME = 253
-
-
-def name_finding(name: Any) -> str:
-    """What is wrong with the name of a serving run; empty where nothing is."""
-    if isinstance(name, str) and len(name) <= LONGEST_NAME and OBJECT_NAME.fullmatch(name):
-        return ""
-    shown = repr(name if len(str(name)) <= 80 else f"{str(name)[:80]}…")
-    return f"{shown} is no name of a serving run: lower-case letters, digits, '-' and '.', at most {LONGEST_NAME} characters"
-
-
 def slug(text: str, limit: int) -> str:
     """``text`` as an object name (RFC 1123 label) of at most ``limit`` characters.
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.memory_platform import MemoryPlatform
 from support.tasks import context
 
+from airflow_provider_llmserve import names, specs
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.hooks.llmserve import LLMServeHook
 from airflow_provider_llmserve.operators import DetachAdapterOperator, ScaleOperator, StopOperator, TeardownOperator
@@ -58,6 +59,10 @@ NAMELESS: list[Any] = [
 def test_what_names_nothing_is_refused(value: Any) -> None:
     with pytest.raises(BadInput, match="endpoint"):
         read_endpoint(value)
+
+
+def test_every_kind_has_its_spec() -> None:
+    assert list(specs.KINDS) == list(names.KINDS)
 
 
 def test_what_names_something_is_read() -> None:

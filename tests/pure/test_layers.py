@@ -10,7 +10,20 @@ import pytest
 
 PACKAGE = "airflow_provider_llmserve"
 ROOT = Path(__file__).resolve().parents[2] / PACKAGE
-PURE = {"specs", "runtimes", "readiness", "adapters", "evaluation", "endpoint", "owner", "place", "settings", "errors", "oip"}
+PURE = {
+    "specs",
+    "runtimes",
+    "readiness",
+    "adapters",
+    "evaluation",
+    "endpoint",
+    "names",
+    "owner",
+    "place",
+    "settings",
+    "errors",
+    "oip",
+}
 TOP = {"operators", "sensors", "links", "hooks"}
 FORBIDDEN_IN_PURE = {
     "airflow", "kubernetes", "kubernetes_asyncio", "aiohttp", "httpx", "requests", "urllib3", "socket", "subprocess",

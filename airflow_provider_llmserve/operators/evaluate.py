@@ -109,10 +109,10 @@ class EvaluateOperator(PlatformOperator):
 def _default_results(dataset: str, ti: Any) -> str:
     from airflow.sdk.configuration import conf
 
-    from airflow_provider_llmserve.evaluation.place import default_place
+    from airflow_provider_llmserve.evaluation.results_url import default_url
     from airflow_provider_llmserve.platforms.inference.storage import own_folder
 
-    return default_place(
+    return default_url(
         dataset,
         configured=conf.get("llmserve", "results", fallback=""),
         own=own_folder(),

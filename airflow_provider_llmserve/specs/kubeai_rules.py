@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from airflow_provider_llmserve.names import OBJECT_NAME
 from airflow_provider_llmserve.specs.kubeai import NAME_LIMIT, KubeAIText
 from airflow_provider_llmserve.specs.values import scheme_of
 
@@ -38,7 +39,7 @@ def _crd_findings(spec: KubeAIText, name: str) -> Iterator[str]:
     scheme = scheme_of(spec.url)
     if len(name) > NAME_LIMIT:
         yield f"name must not exceed {NAME_LIMIT} characters. ({name!r} has {len(name)})"
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", name):
+    if not OBJECT_NAME.fullmatch(name):
         yield f"name {name!r}: lower-case letters, digits, hyphens and dots, none of the last two first or last"
     if scheme not in _MODEL_SCHEMES:
         yield (

@@ -108,7 +108,7 @@ def test_each_run_try_and_mapped_task_has_a_file_of_its_own(dataset: Path) -> No
     assert all(Path(name.removeprefix("file://")).is_file() for name in names)
 
 
-def test_the_default_place_is_never_the_folder_of_a_local_data_set(
+def test_the_default_url_is_never_the_folder_of_a_local_data_set(
     dataset: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with serving(ChatStub(lambda body, nth: "x").app) as url:

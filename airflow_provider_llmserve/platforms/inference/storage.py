@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from airflow_provider_llmserve.errors import BadInput, NotFound, PlatformError
-from airflow_provider_llmserve.evaluation.place import same_object
+from airflow_provider_llmserve.evaluation.results_url import same_object
 from airflow_provider_llmserve.platforms.storage import Store, open_store
 from airflow_provider_llmserve.platforms.storage.base import local_path
 

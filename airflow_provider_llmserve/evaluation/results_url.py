@@ -16,7 +16,7 @@ def is_local(url: str) -> bool:
     return urlsplit(url).scheme in ("", "file")
 
 
-def default_place(
+def default_url(
     dataset: str, *, configured: str, own: str, dag: str, run: str, task: str, map_index: int, try_number: int
 ) -> str:
     """The URL of one try's results: one file for each DAG run, task, map index and try.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_llmserve.evaluation.place import default_place, part, same_object
+from airflow_provider_llmserve.evaluation.results_url import default_url, part, same_object
 
 ids = st.text(max_size=30) | st.text("./=%:+ _-a", max_size=6) | st.text("aé", min_size=150, max_size=250)
 tries = st.tuples(ids, ids, ids, st.integers(-1, 3), st.integers(0, 3))
@@ -17,9 +17,7 @@ tries = st.tuples(ids, ids, ids, st.integers(-1, 3), st.integers(0, 3))
 def place(which: tuple[str, str, str, int, int], dataset: str = "file:///d.jsonl", configured: str = "") -> str:
     dag, run, task, mapped, number = which
     own = "file:///home/results"
-    return default_place(
-        dataset, configured=configured, own=own, dag=dag, run=run, task=task, map_index=mapped, try_number=number
-    )
+    return default_url(dataset, configured=configured, own=own, dag=dag, run=run, task=task, map_index=mapped, try_number=number)
 
 
 @given(tries, tries)

@@ -13,20 +13,17 @@ from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
 from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, read, same_deployment
 from airflow_provider_llmserve.readiness.fields import name_of
-from airflow_provider_llmserve.readiness.observed import Object, Observed
+from airflow_provider_llmserve.readiness.observed import Object
 from airflow_provider_llmserve.readiness.pods import pod_ended
 from airflow_provider_llmserve.runtimes import runtimes_of
-from airflow_provider_llmserve.runtimes.base import DEPLOYMENT, POD, REPLICA_SET, Runtime, Watched
+from airflow_provider_llmserve.runtimes.base import POD, Runtime, Watched
+from airflow_provider_llmserve.runtimes.remains import CHAIN, KUBERNETES_OWN, Remains
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 TRIES = 10
-CHAIN = (DEPLOYMENT, REPLICA_SET, POD)
-"""Kinds between a primary object and its pods, owners first."""
-KUBERNETES_OWN = ("foregroundDeletion", "orphan")
-"""Finalizers of the garbage collector, which nobody else may remove."""
 
 
 async def delete(client: Client, runtime: Runtime, run: ServingRun, *, timeout: float, force: bool) -> None:
@@ -42,7 +39,7 @@ async def delete(client: Client, runtime: Runtime, run: ServingRun, *, timeout: 
     reflector = Reflector(client, run.namespace, watched)
     try:
         await _within(timeout, reflector.__aenter__(), run)
-        remains = _Remains(runtime, run)
+        remains = Remains(runtime, run.name, run.uid)
         remains.look(reflector.snapshot())
         await _within(deadline - clock(), _ask_for_deletion(client, runtime, run), run)
         patience = (deadline - clock()) / (2 if force else 1)
@@ -54,7 +51,7 @@ async def delete(client: Client, runtime: Runtime, run: ServingRun, *, timeout: 
             await _remove_finalizers(client, runtime, run)
         if force and await _gone(reflector, remains, deadline - clock()):
             return
-        raise StillThere(remains.text(reflector, timeout, force=force))
+        raise StillThere(_still_there(run, remains, reflector, timeout, force=force))
     finally:
         await reflector.__aexit__()
 
@@ -134,7 +131,7 @@ async def _ask_for_deletion(client: Client, runtime: Runtime, run: ServingRun) -
                 raise
 
 
-async def _gone(reflector: Reflector, remains: _Remains, timeout: float) -> bool:
+async def _gone(reflector: Reflector, remains: Remains, timeout: float) -> bool:
     clock = asyncio.get_running_loop().time
     deadline = clock() + timeout
     while True:
@@ -163,48 +160,14 @@ async def _remove_finalizers(client: Client, runtime: Runtime, run: ServingRun) 
             continue
 
 
-class _Remains:
-    """Which objects are this run's: the primary by its uid, Deployments, ReplicaSets and pods by the chain of their owners."""
-
-    def __init__(self, runtime: Runtime, run: ServingRun) -> None:
-        self._runtime = runtime
-        self._run = run
-        self._uids = {run.uid}
-
-    def look(self, observed: Observed) -> None:
-        """Remember whose children we see: an owner may be gone before its pods are."""
-        for kind in CHAIN:
-            self._uids |= {_uid(o) for o in observed.of(kind.kind) if self._ours(o)}
-
-    def left(self, observed: Observed) -> list[str]:
-        """What is still there."""
-        primary = observed.get(self._runtime.PRIMARY.kind, self._run.name)
-        kept = [f"{self._runtime.PRIMARY.kind} {self._run.name}"] if primary and _uid(primary) == self._run.uid else []
-        return kept + [f"Pod {o['metadata']['name']}" for o in observed.of(POD.kind) if _uid(o) in self._uids]
-
-    def finalizers(self, observed: Observed) -> list[str]:
-        """Those that hold the primary object, except the garbage collector's."""
-        primary = observed.get(self._runtime.PRIMARY.kind, self._run.name)
-        if primary is None or _uid(primary) != self._run.uid:
-            return []
-        return [f for f in primary["metadata"].get("finalizers") or () if f not in KUBERNETES_OWN]
-
-    def text(self, reflector: Reflector, timeout: float, *, force: bool) -> str:
-        """What is left, why, and what to do."""
-        observed = reflector.snapshot()
-        left, stuck = self.left(observed), self.finalizers(observed)
-        text = f"{self._run.kind} {self._run.name} is not gone after {timeout:.0f} s; still there: {', '.join(left) or 'nothing seen'}"
-        if stuck:
-            text += f". The finalizer {', '.join(stuck)} holds it: see why its controller does not remove it"
-            text += "" if force else ", or pass force=True to remove the finalizer"
-        if any(x.startswith("Pod ") for x in left):
-            text += ". Its pods still hold their resources; a retry goes on waiting for them"
-        return text + (f". The cluster cannot be seen: {reflector.blind()}" if reflector.blind() else "")
-
-    def _ours(self, thing: Object) -> bool:
-        references = (thing.get("metadata") or {}).get("ownerReferences") or ()
-        return any(r.get("uid") in self._uids for r in references)
-
-
-def _uid(thing: Object) -> str:
-    return str((thing.get("metadata") or {}).get("uid") or "")
+def _still_there(run: ServingRun, remains: Remains, reflector: Reflector, timeout: float, *, force: bool) -> str:
+    """What is left, why, and what to do."""
+    observed = reflector.snapshot()
+    left, stuck = remains.left(observed), remains.finalizers(observed)
+    text = f"{run.kind} {run.name} is not gone after {timeout:.0f} s; still there: {', '.join(left) or 'nothing seen'}"
+    if stuck:
+        text += f". The finalizer {', '.join(stuck)} holds it: see why its controller does not remove it"
+        text += "" if force else ", or pass force=True to remove the finalizer"
+    if any(x.startswith("Pod ") for x in left):
+        text += ". Its pods still hold their resources; a retry goes on waiting for them"
+    return text + (f". The cluster cannot be seen: {reflector.blind()}" if reflector.blind() else "")

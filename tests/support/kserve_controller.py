@@ -73,10 +73,15 @@ class KServe:
         while not self._stop.wait(_PERIOD):
             if self._paused.is_set():
                 continue
-            for isvc in self.kube.items(self._isvcs):
+            try:
+                isvcs = self.kube.items(self._isvcs)
+            except AssertionError as e:  # a new kind's storage is not ready yet, say (429): the next look tries again
+                self.failures.append(str(e)[:500])
+                continue
+            for isvc in isvcs:
                 try:
                     self._reconcile({"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", **isvc})
-                except AssertionError as e:  # a conflict, say: the next look tries again
+                except AssertionError as e:  # a conflict, say
                     self.failures.append(str(e)[:500])
 
     def _reconcile(self, isvc: Object) -> None:

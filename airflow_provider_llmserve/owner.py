@@ -34,11 +34,9 @@ class Owner(BaseModel):
 
     @property
     def in_words(self) -> str:
-        """``dag / run / task``, with the map index of a mapped task."""
-        if not self.dag_id:
-            return "somebody else"
+        """``dag / run / task``, with the map index of a mapped task, as far as they are known."""
         mapped = f"[{self.map_index}]" if self.map_index >= 0 else ""
-        return f"{self.dag_id} / {self.run_id} / {self.task_id}{mapped}"
+        return " / ".join(x for x in (self.dag_id, self.run_id, self.task_id + mapped) if x) or "somebody else"
 
     def same_dag(self, other: Owner) -> bool:
         """Whether both are of one DAG of one Airflow instance."""

@@ -269,7 +269,7 @@ def assess(seen: Snapshot | None, *, name: str, uid: str, version: int) -> Asses
     if seen is None:
         return verdict(State.GONE, "disappeared", f"{name} does not exist any more")
     if seen.uid != uid or seen.version > version:
-        return verdict(State.SUPERSEDED, "superseded", f"{name} was deployed anew by {seen.owner or 'somebody else'}")
+        return verdict(State.SUPERSEDED, "superseded", f"{name} was deployed anew by {seen.owner}")
     if seen.deleting:
         return verdict(State.DELETING, "deleting", f"{name} is being deleted")
     if seen.stopped and (seen.ready or seen.old or seen.ending):

@@ -110,7 +110,7 @@ class HuggingFaceServe(ServeSpec):
     service_type: Annotated[ServiceType, any_case(ServiceType)] = "ClusterIP"
     """``ClusterIP``, ``NodePort``, ``LoadBalancer`` or ``ExternalName``. Deployment only. Service ``spec.type``."""
     service_name: ServiceName | None = None
-    """A further Service that always points at the newest deployment of that name. Deployment only."""
+    """A further Service of that name in front of this deployment. Another deployment's is never taken over. Deployment only."""
     volumes: tuple[Volume, ...] = ()
     """Volumes mounted in the server's container."""
     resources: Resources = Resources()

@@ -338,11 +338,10 @@ class Deployment:
     def snapshot(self) -> Snapshot:
         record = self.record
         current = self._current()
-        owner = record.owner
         return Snapshot(
             uid=record.uid,
             version=record.version,
-            owner=" / ".join(x for x in (owner.dag_id, owner.run_id, owner.task_id) if x),
+            owner=record.owner.in_words,
             deleting=self._closed,
             stopped=record.stopped,
             asleep=self._asleep,

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
-from airflow_provider_llmserve.errors import BadInput, NotOurs, StillThere
+from airflow_provider_llmserve.errors import BadInput, Conflict, NotOurs, StillThere, Superseded
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.place import Place
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
@@ -146,7 +146,10 @@ class LocalPlatform:
         deadline = time.monotonic() + timeout
         what = f"{run.kind} {run.name}"
         try:
-            answer = await asyncio.wait_for(self._client.call("delete", kind=run.kind, name=run.name, uid=run.uid), timeout)
+            call = self._client.call("delete", kind=run.kind, name=run.name, uid=run.uid, version=int(run.version))
+            answer = await asyncio.wait_for(call, timeout)
+        except Conflict as e:
+            raise Superseded(str(e)) from None
         except asyncio.TimeoutError:
             raise StillThere(
                 f"{what}: its servers did not end in {timeout:.0f} s; the log is {self._dirs.supervisor_log}"

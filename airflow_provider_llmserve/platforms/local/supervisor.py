@@ -167,10 +167,12 @@ class Supervisor:
             self._proven(run.record)
         return None
 
-    async def _delete(self, kind: str, name: str, uid: str) -> Any:
+    async def _delete(self, kind: str, name: str, uid: str, version: int) -> Any:
         key = (kind, name)
         run = self._runs.get(key)
         if run is not None and run.record.uid == uid:
+            if run.record.version != version:
+                raise Conflict(f"{kind} {name} was deployed again by {run.record.owner.in_words} meanwhile; it is left alone")
             await run.close()
             if self._runs.get(key) is run:
                 del self._runs[key]

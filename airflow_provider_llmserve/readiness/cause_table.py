@@ -1,198 +1,272 @@
-"""How a failed deployment shows itself, as data: text found where → word of ``reason_table``.
-
-One row a cause and place, first match wins. Columns:
-
-- *systems*: who writes the text (``""`` anybody), see ``causes.FAMILY``.
-- *where*: ``L`` container log, ``T`` termination message, ``W`` ``state.waiting``, ``X`` ``terminated``, ``P`` the pod's own status,
-  ``E`` event, ``C`` condition, ``A`` API answer (also in FailedCreate events and ReplicaFailure), ``H`` HTTP answer.
-- *on*: the ``reason`` field beside the text (or the exit code, or HTTP status), any of them; empty: any.
-- *texts*: substrings, case ignored; ``…`` stands for up to 400 characters, line ends included; empty: the *on* is enough.
-- *reason*, and a *remedy* where the reason's own does not say it.
+"""How a failure shows itself, as data: a text found somewhere → a word of ``reason_table``. One row a cause and place.
 
 Read in vLLM 0.8.5, 0.10.2, 0.24.0 and 0.33.0, huggingfaceserver and storage-initializer 0.20.0, Kubernetes 1.36.3, containerd 2.4,
-Ollama 0.11.11 and 0.33, Infinity 0.0.77, KubeAI 0.22.1; most were seen in a run. Add a row for a text that is not here yet; a row that hides a later one
-fails ``tests/pure/test_causes.py``.
+Ollama 0.11.11 and 0.33, Infinity 0.0.77, KubeAI 0.22.1; most were seen in a run.
+Add a row for a text that is not here yet, with its case in ``tests/pure/cases/texts.yaml``, then ``make docs``. The first row that
+fits wins: one that hides a later one fails ``tests/pure/test_causes.py``.
 """
 
 from __future__ import annotations
 
-Row = tuple[str, str, tuple[str, ...], tuple[str, ...], str, str]
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Place = Literal["log", "termination", "waiting", "terminated", "pod", "event", "condition", "api", "http"]
+Places = frozenset[Place]
+
+LOG: Places = frozenset({"log"})
+PRINTED: Places = frozenset({"log", "termination"})
+"""What a container printed, or left as its termination message."""
+WAITING: Places = frozenset({"waiting"})
+"""A container's ``state.waiting``."""
+TERMINATED: Places = frozenset({"terminated"})
+"""A container's ``state.terminated`` or ``lastState.terminated``."""
+TERMINATION: Places = frozenset({"termination"})
+POD: Places = frozenset({"pod"})
+"""``status.reason`` and ``status.message`` of a pod."""
+EVENT: Places = frozenset({"event"})
+CONDITION: Places = frozenset({"condition"})
+API: Places = frozenset({"api"})
+"""An answer of the API server; controllers repeat it in FailedCreate events and ReplicaFailure."""
+HTTP: Places = frozenset({"http"})
+"""An answer of the model server."""
+
+System = Literal[
+    "any pod", "vllm", "huggingfaceserver", "storage-initializer", "kubeai-loader", "kubeai-manager", "ollama", "infinity",
+]  # fmt: skip
+Systems = frozenset[System]
+
+ANY_POD: Systems = frozenset({"any pod"})
+"""Kubernetes about any pod, and any container in one."""
+VLLM: Systems = frozenset({"vllm"})
+HUGGINGFACESERVER: Systems = frozenset({"huggingfaceserver"})
+STORAGE_INITIALIZER: Systems = frozenset({"storage-initializer"})
+KUBEAI_LOADER: Systems = frozenset({"kubeai-loader"})
+KUBEAI_MANAGER: Systems = frozenset({"kubeai-manager"})
+OLLAMA: Systems = frozenset({"ollama"})
+INFINITY: Systems = frozenset({"infinity"})
+
+FAMILY: Mapping[str, Systems] = {
+    "": ANY_POD | VLLM | HUGGINGFACESERVER | STORAGE_INITIALIZER | KUBEAI_LOADER | KUBEAI_MANAGER | OLLAMA | INFINITY,
+    "vllm": ANY_POD | VLLM,
+    "huggingfaceserver": ANY_POD | HUGGINGFACESERVER | VLLM | STORAGE_INITIALIZER,
+    "storage-initializer": ANY_POD | STORAGE_INITIALIZER,
+    "kubeai-loader": ANY_POD | KUBEAI_LOADER,
+    "kubeai-manager": ANY_POD | KUBEAI_MANAGER,
+    "ollama": ANY_POD | OLLAMA,
+    "infinity": ANY_POD | INFINITY | VLLM,
+}
+"""System to those whose rows are tried for it; "": some container, it is not known which.
+
+huggingfaceserver runs vLLM inside and fetches as the storage initializer does.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """One way in which a failure shows itself."""
+
+    system: Systems = ANY_POD
+    """Who writes it; ``FAMILY`` says whose rows are tried for whom."""
+    where: Places
+    beside: tuple[str, ...] = ()
+    """The ``reason`` field beside the text (or the exit code, or HTTP status), any of them; empty: whatever stands there."""
+    texts: tuple[str, ...] = ()
+    """Any of these, case ignored; ``…`` stands for up to 400 characters, line ends included; empty: ``beside`` is enough."""
+    reason: str
+    """The word for it."""
+    remedy: str | None = None
+    """What to do, where the word's own remedy does not say it."""
+
 
 PULL = ("ErrImagePull", "ImagePullBackOff", "Failed", "")
 CREATE = ("CreateContainerConfigError", "CreateContainerError", "FailedMount", "Failed")
 RUN = ("RunContainerError", "StartError", "128", "Failed", "CrashLoopBackOff")
+SCHEDULING = ("Unschedulable", "FailedScheduling")
+EVICTION = ("Evicted", "TerminationByKubelet")
 
 # One row a line, however long.
 # fmt: off
 
-POD: tuple[Row, ...] = (
-    ("", "WE", PULL, ("no match for platform in manifest",), "image_wrong_platform", ""),
-    ("", "L", (), ("exec format error",), "image_wrong_platform", ""),
-    ("", "WE", PULL, ("pull access denied", "401 unauthorized", "403 forbidden", "insufficient_scope"), "image_pull_denied", ""),
-    ("", "WE", PULL, ("toomanyrequests", "429 too many requests"), "registry_rate_limited", ""),
-    ("", "WE", PULL, ("pull…i/o timeout", "pull…connection refused", "pull…no such host", "pull…x509:", "pull…tls handshake timeout"), "registry_unreachable", ""),
-    ("", "WE", PULL, ("failed to pull and unpack image…: not found", "manifest unknown"), "image_not_found", ""),
-    ("", "E", ("FailedToRetrieveImagePullSecret",), (), "image_pull_secret_missing", ""),
-    ("", "W", ("InvalidImageName",), (), "image_name_invalid", ""),
-    ("", "W", ("ErrImageNeverPull",), (), "image_not_on_node", ""),
-    ("", "W", ("ErrImagePull", "ImagePullBackOff"), (), "image_pull_failed", ""),
-    ("", "WE", CREATE, ('secret "…" not found', "couldn't find key…in secret"), "secret_missing", ""),
-    ("", "WE", CREATE, ('configmap "…" not found', "couldn't find key…in configmap"), "config_map_missing", ""),
-    ("", "WXTE", RUN, ("unsatisfied condition: cuda>=",), "driver_too_old", ""),
-    ("", "WXTE", RUN, ("unresolvable cdi devices", "nvml error", "libnvidia-ml.so"), "gpu_runtime_broken", ""),
-    ("", "WXTE", RUN, ("executable file not found in $path",), "command_not_found", ""),
-    ("", "W", ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"), (), "container_create_failed", ""),
-    ("", "P", ("UnexpectedAdmissionError",), ("requested number of devices unavailable",), "gpu_device_lost", ""),
-    ("", "E", ("FailedAttachVolume",), ("multi-attach error",), "volume_in_use", ""),
-    ("", "C", ("SchedulingGated",), (), "scheduling_gated", ""),
-    ("", "CE", ("Unschedulable", "FailedScheduling"), ('persistentvolumeclaim "…" not found',), "pvc_missing", ""),
-    ("", "CE", ("Unschedulable", "FailedScheduling"), ("unbound immediate persistentvolumeclaims",), "pvc_unbound", ""),
-    ("", "CE", ("Unschedulable", "FailedScheduling"), ("insufficient nvidia.com/", "insufficient amd.com/", "insufficient habana.ai/", "insufficient gpu.intel.com/", "insufficient google.com/tpu"), "unschedulable_gpu", ""),
-    ("", "CE", ("Unschedulable", "FailedScheduling"), ("insufficient cpu",), "unschedulable_cpu", ""),
-    ("", "CE", ("Unschedulable", "FailedScheduling"), ("insufficient memory",), "unschedulable_memory", ""),
-    ("", "CE", ("Unschedulable", "FailedScheduling"), ("insufficient ephemeral-storage",), "unschedulable_disk", ""),
-    ("", "CE", ("Unschedulable", "FailedScheduling"), ("persistentvolume's node affinity", "volume node affinity conflict", "no available volume zone"), "unschedulable_volume_zone", ""),
-    ("", "CE", ("Unschedulable", "FailedScheduling"), ("didn't match pod's node affinity/selector",), "unschedulable_node_selector", ""),
-    ("", "CE", ("Unschedulable", "FailedScheduling"), ("untolerated taint",), "unschedulable_taint", ""),
-    ("", "CE", ("Unschedulable", "FailedScheduling"), (), "unschedulable", ""),
-    ("", "E", ("ProvisioningFailed",), ('storageclass.storage.k8s.io "…" not found',), "storage_class_missing", ""),
-    ("", "E", ("FailedBinding",), ("no storage class is set",), "storage_class_missing", ""),
+STARTING = (
+    Sign(where=WAITING | EVENT, beside=PULL, texts=("no match for platform in manifest",), reason="image_wrong_platform"),
+    Sign(where=LOG, texts=("exec format error",), reason="image_wrong_platform"),
+    Sign(where=WAITING | EVENT, beside=PULL, texts=("pull access denied", "401 unauthorized", "403 forbidden", "insufficient_scope"), reason="image_pull_denied"),
+    Sign(where=WAITING | EVENT, beside=PULL, texts=("toomanyrequests", "429 too many requests"), reason="registry_rate_limited"),
+    Sign(where=WAITING | EVENT, beside=PULL, texts=("pull…i/o timeout", "pull…connection refused", "pull…no such host", "pull…x509:", "pull…tls handshake timeout"), reason="registry_unreachable"),
+    Sign(where=WAITING | EVENT, beside=PULL, texts=("failed to pull and unpack image…: not found", "manifest unknown"), reason="image_not_found"),
+    Sign(where=EVENT, beside=("FailedToRetrieveImagePullSecret",), reason="image_pull_secret_missing"),
+    Sign(where=WAITING, beside=("InvalidImageName",), reason="image_name_invalid"),
+    Sign(where=WAITING, beside=("ErrImageNeverPull",), reason="image_not_on_node"),
+    Sign(where=WAITING, beside=("ErrImagePull", "ImagePullBackOff"), reason="image_pull_failed"),
+    Sign(where=WAITING | EVENT, beside=CREATE, texts=('secret "…" not found', "couldn't find key…in secret"), reason="secret_missing"),
+    Sign(where=WAITING | EVENT, beside=CREATE, texts=('configmap "…" not found', "couldn't find key…in configmap"), reason="config_map_missing"),
+    Sign(where=WAITING | TERMINATED | TERMINATION | EVENT, beside=RUN, texts=("unsatisfied condition: cuda>=",), reason="driver_too_old"),
+    Sign(where=WAITING | TERMINATED | TERMINATION | EVENT, beside=RUN, texts=("unresolvable cdi devices", "nvml error", "libnvidia-ml.so"), reason="gpu_runtime_broken"),
+    Sign(where=WAITING | TERMINATED | TERMINATION | EVENT, beside=RUN, texts=("executable file not found in $path",), reason="command_not_found"),
+    Sign(where=WAITING, beside=("CreateContainerConfigError", "CreateContainerError", "RunContainerError"), reason="container_create_failed"),
+    Sign(where=POD, beside=("UnexpectedAdmissionError",), texts=("requested number of devices unavailable",), reason="gpu_device_lost"),
+    Sign(where=EVENT, beside=("FailedAttachVolume",), texts=("multi-attach error",), reason="volume_in_use"),
+    Sign(where=CONDITION, beside=("SchedulingGated",), reason="scheduling_gated"),
+    Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=('persistentvolumeclaim "…" not found',), reason="pvc_missing"),
+    Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("unbound immediate persistentvolumeclaims",), reason="pvc_unbound"),
+    Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("insufficient nvidia.com/", "insufficient amd.com/", "insufficient habana.ai/", "insufficient gpu.intel.com/", "insufficient google.com/tpu"), reason="unschedulable_gpu"),
+    Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("insufficient cpu",), reason="unschedulable_cpu"),
+    Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("insufficient memory",), reason="unschedulable_memory"),
+    Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("insufficient ephemeral-storage",), reason="unschedulable_disk"),
+    Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("persistentvolume's node affinity", "volume node affinity conflict", "no available volume zone"), reason="unschedulable_volume_zone"),
+    Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("didn't match pod's node affinity/selector",), reason="unschedulable_node_selector"),
+    Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("untolerated taint",), reason="unschedulable_taint"),
+    Sign(where=CONDITION | EVENT, beside=SCHEDULING, reason="unschedulable"),
+    Sign(where=EVENT, beside=("ProvisioningFailed",), texts=('storageclass.storage.k8s.io "…" not found',), reason="storage_class_missing"),
+    Sign(where=EVENT, beside=("FailedBinding",), texts=("no storage class is set",), reason="storage_class_missing"),
 )
 
-REFUSED: tuple[Row, ...] = (
-    ("", "A", (), ("exceeded quota:",), "quota_exceeded", ""),
-    ("", "A", (), ("must specify limits.", "must specify requests.", "must specify cpu", "must specify memory"), "quota_needs_limits", ""),
-    ("", "A", (), ("maximum…usage per", "minimum…usage per"), "limit_range", ""),
-    ("", "A", (), ("error looking up service account",), "service_account_missing", ""),
-    ("", "A", (), ("violates podsecurity",), "pod_security", ""),
-    ("", "A", (), ("failed calling webhook",), "webhook_down", ""),
-    ("", "A", (), ("denied the request",), "webhook_denied", ""),
-    ("", "A", ("FailedCreate",), (), "pod_refused", ""),
+REFUSED = (
+    Sign(where=API, texts=("exceeded quota:",), reason="quota_exceeded"),
+    Sign(where=API, texts=("must specify limits.", "must specify requests.", "must specify cpu", "must specify memory"), reason="quota_needs_limits"),
+    Sign(where=API, texts=("maximum…usage per", "minimum…usage per"), reason="limit_range"),
+    Sign(where=API, texts=("error looking up service account",), reason="service_account_missing"),
+    Sign(where=API, texts=("violates podsecurity",), reason="pod_security"),
+    Sign(where=API, texts=("failed calling webhook",), reason="webhook_down"),
+    Sign(where=API, texts=("denied the request",), reason="webhook_denied"),
+    Sign(where=API, beside=("FailedCreate",), reason="pod_refused"),
 )
 
-KILLED: tuple[Row, ...] = (
-    ("", "X", ("OOMKilled",), (), "out_of_memory", ""),
-    ("vllm", "L", (), ("'enginecore': -9", "'enginecore_dp0': -9", "died with exit code -9", "died unexpectedly"), "out_of_memory", ""),
-    ("", "E", ("Killing",), ("failed liveness probe, will be restarted",), "liveness_killed", ""),
-    ("", "E", ("Killing",), ("failed startup probe, will be restarted",), "startup_probe_failed", ""),
-    ("", "PC", ("Evicted", "TerminationByKubelet"), ("exceeded its local ephemeral storage limit", "ephemeral local storage usage exceeds", "usage of emptydir volume"), "evicted_disk_limit", ""),
-    ("", "PC", ("Evicted", "TerminationByKubelet"), ("low on resource: ephemeral-storage",), "evicted_node_disk", ""),
-    ("", "PC", ("Evicted", "TerminationByKubelet"), ("low on resource: memory",), "evicted_node_memory", ""),
-    ("", "PC", ("Evicted", "TerminationByKubelet"), ("the node had condition:",), "node_pressure", ""),
-    ("", "PC", ("Terminated", "NodeShutdown", "TerminationByKubelet"), ("imminent node shutdown",), "node_shutdown", ""),
-    ("", "PC", ("Evicted",), (), "evicted", ""),
-    ("", "C", ("PreemptionByScheduler",), (), "preempted", ""),
-    ("", "E", ("Preempted",), (), "preempted", ""),
-    ("", "C", ("DeletionByTaintManager",), (), "node_lost", ""),
-    ("", "P", ("NodeLost",), (), "node_lost", ""),
-    ("", "X", ("ContainerStatusUnknown",), (), "node_lost", ""),
-    ("", "E", ("NodeNotReady",), (), "node_lost", ""),
-    ("", "CE", (), ("node is not ready",), "node_lost", ""),
+KILLED = (
+    Sign(where=TERMINATED, beside=("OOMKilled",), reason="out_of_memory"),
+    Sign(system=VLLM, where=LOG, texts=("'enginecore': -9", "'enginecore_dp0': -9", "died with exit code -9", "died unexpectedly"), reason="out_of_memory"),
+    Sign(where=EVENT, beside=("Killing",), texts=("failed liveness probe, will be restarted",), reason="liveness_killed"),
+    Sign(where=EVENT, beside=("Killing",), texts=("failed startup probe, will be restarted",), reason="startup_probe_failed"),
+    Sign(where=POD | CONDITION, beside=EVICTION, texts=("exceeded its local ephemeral storage limit", "ephemeral local storage usage exceeds", "usage of emptydir volume"), reason="evicted_disk_limit"),
+    Sign(where=POD | CONDITION, beside=EVICTION, texts=("low on resource: ephemeral-storage",), reason="evicted_node_disk"),
+    Sign(where=POD | CONDITION, beside=EVICTION, texts=("low on resource: memory",), reason="evicted_node_memory"),
+    Sign(where=POD | CONDITION, beside=EVICTION, texts=("the node had condition:",), reason="node_pressure"),
+    Sign(where=POD | CONDITION, beside=("Terminated", "NodeShutdown", "TerminationByKubelet"), texts=("imminent node shutdown",), reason="node_shutdown"),
+    Sign(where=POD | CONDITION, beside=("Evicted",), reason="evicted"),
+    Sign(where=CONDITION, beside=("PreemptionByScheduler",), reason="preempted"),
+    Sign(where=EVENT, beside=("Preempted",), reason="preempted"),
+    Sign(where=CONDITION, beside=("DeletionByTaintManager",), reason="node_lost"),
+    Sign(where=POD, beside=("NodeLost",), reason="node_lost"),
+    Sign(where=TERMINATED, beside=("ContainerStatusUnknown",), reason="node_lost"),
+    Sign(where=EVENT, beside=("NodeNotReady",), reason="node_lost"),
+    Sign(where=CONDITION | EVENT, texts=("node is not ready",), reason="node_lost"),
 )
 
-FETCH: tuple[Row, ...] = (
-    ("", "LT", (), ("gatedrepoerror", "cannot access gated repo", "access a gated repo"), "hub_gated", ""),
-    ("", "LT", (), ("invalid credentials in authorization header",), "hub_token_invalid", ""),
-    ("", "LT", (), ("revision not found for url", "is not a valid git identifier"), "hub_revision_not_found", ""),
-    ("", "LT", (), ("disabledrepoerror",), "hub_repo_disabled", ""),
-    ("", "LT", (), ("http error 429 thrown", "rate limited. waiting", "429 too many requests for url", "429 client error"), "hub_rate_limited", ""),
-    ("", "LT", (), ("repository not found for url", "is not a valid model identifier", "repositorynotfounderror"), "hub_not_found_or_private", ""),
-    ("", "LT", (), ("http error 503 thrown", "http error 500 thrown", "http error 502 thrown", "http error 504 thrown", "server error '50"), "hub_unavailable", ""),
-    ("", "LT", (), ("peer closed connection without sending complete",), "download_interrupted", ""),
-    ("", "LT", (), ("outgoing traffic has been disabled", "offline mode is enabled"), "hub_offline_set", ""),
-    ("", "LT", (), ("repo id must be in the form", "repo id must use"), "model_path_wrong", ""),
-    ("", "LT", (), ("no space left on device",), "disk_full", ""),
-    ("", "LT", (), ("read-only file system", "[errno 13] permission denied"), "cache_not_writable", ""),
-    ("storage", "LT", (), ("invalid hugging face uri format", "cannot recognize storage type", "local path…does not exist"), "model_path_wrong", ""),
-    ("storage", "LT", (), ("huggingface resource '…' not found",), "hub_revision_not_found", ""),
-    ("storage", "LT", (), ("s3 authentication failed.",), "s3_no_credentials", ""),
-    ("storage", "LT", (), ("s3 error [403]", "(403) when calling the headobject"), "s3_access_denied", ""),
-    ("storage", "LT", (), ("s3 error [400]",), "s3_bad_request", ""),
-    ("storage", "LT", (), ("s3 error [503]",), "s3_slow_down", ""),
-    ("storage", "LT", (), ("maximum recursion depth exceeded",), "s3_wrong_endpoint", ""),
-    ("storage", "LT", (), ("s3 resource '…' not found",), "s3_no_such_bucket", ""),
-    ("storage", "LT", (), ("could not connect to the endpoint url",), "s3_unreachable", ""),
-    ("storage", "LT", (), ("ssl validation failed", "certificate_verify_failed"), "s3_tls", ""),
-    ("storage", "LT", (), ("no model found in", "(404) when calling the headobject"), "s3_no_such_key", ""),
-    ("storage", "LT", (), ("failed to connect to http endpoint",), "http_unreachable", ""),
-    ("storage", "LT", (), ("http resource not found at",), "http_not_found", ""),
-    ("storage", "LT", (), ("huggingface authentication failed.",), "hub_not_found_or_private", ""),
-    ("loader", "LT", (), ("(accessdenied)", "(invalidaccesskeyid)", "(signaturedoesnotmatch)", "(403) when calling"), "s3_access_denied", ""),
-    ("loader", "LT", (), ("(nosuchbucket)",), "s3_no_such_bucket", ""),
-    ("loader", "LT", (), ("(expiredtoken)", "(authorizationheadermalformed)"), "s3_bad_request", ""),
-    ("loader", "LT", (), ("unable to locate credentials",), "s3_no_credentials", ""),
-    ("loader", "LT", (), ("could not connect to the endpoint url",), "s3_unreachable", ""),
-    ("loader", "LT", (), ("huggingface-cli…no longer works",), "loader_image_broken", ""),
-    ("ollama", "EL", (), ("pull model manifest: file does not exist",), "ollama_model_not_found", ""),
-    ("ollama", "EL", (), ("pull model manifest: 412",), "ollama_too_old", ""),
-    ("ollama", "EL", (), ("unauthorized: access denied",), "ollama_denied", ""),
-    ("ollama", "EL", (), ("digest mismatch",), "download_interrupted", ""),
-    ("ollama", "EL", (), ("pull model manifest:…dial tcp", "max retries exceeded"), "ollama_registry_unreachable", ""),
+FETCH = (
+    Sign(where=PRINTED, texts=("gatedrepoerror", "cannot access gated repo", "access a gated repo"), reason="hub_gated"),
+    Sign(where=PRINTED, texts=("invalid credentials in authorization header",), reason="hub_token_invalid"),
+    Sign(where=PRINTED, texts=("revision not found for url", "is not a valid git identifier"), reason="hub_revision_not_found"),
+    Sign(where=PRINTED, texts=("disabledrepoerror",), reason="hub_repo_disabled"),
+    Sign(where=PRINTED, texts=("http error 429 thrown", "rate limited. waiting", "429 too many requests for url", "429 client error"), reason="hub_rate_limited"),
+    Sign(where=PRINTED, texts=("repository not found for url", "is not a valid model identifier", "repositorynotfounderror"), reason="hub_not_found_or_private"),
+    Sign(where=PRINTED, texts=("http error 503 thrown", "http error 500 thrown", "http error 502 thrown", "http error 504 thrown", "server error '50"), reason="hub_unavailable"),
+    Sign(where=PRINTED, texts=("peer closed connection without sending complete",), reason="download_interrupted"),
+    Sign(where=PRINTED, texts=("outgoing traffic has been disabled", "offline mode is enabled"), reason="hub_offline_set"),
+    Sign(where=PRINTED, texts=("repo id must be in the form", "repo id must use"), reason="model_path_wrong"),
+    Sign(where=PRINTED, texts=("no space left on device",), reason="disk_full"),
+    Sign(where=PRINTED, texts=("read-only file system", "[errno 13] permission denied"), reason="cache_not_writable"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("invalid hugging face uri format", "cannot recognize storage type", "local path…does not exist"), reason="model_path_wrong"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("huggingface resource '…' not found",), reason="hub_revision_not_found"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("s3 authentication failed.",), reason="s3_no_credentials"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("s3 error [403]", "(403) when calling the headobject"), reason="s3_access_denied"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("s3 error [400]",), reason="s3_bad_request"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("s3 error [503]",), reason="s3_slow_down"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("maximum recursion depth exceeded",), reason="s3_wrong_endpoint"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("s3 resource '…' not found",), reason="s3_no_such_bucket"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("could not connect to the endpoint url",), reason="s3_unreachable"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("ssl validation failed", "certificate_verify_failed"), reason="s3_tls"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("no model found in", "(404) when calling the headobject"), reason="s3_no_such_key"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("failed to connect to http endpoint",), reason="http_unreachable"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("http resource not found at",), reason="http_not_found"),
+    Sign(system=STORAGE_INITIALIZER, where=PRINTED, texts=("huggingface authentication failed.",), reason="hub_not_found_or_private"),
+    Sign(system=KUBEAI_LOADER, where=PRINTED, texts=("(accessdenied)", "(invalidaccesskeyid)", "(signaturedoesnotmatch)", "(403) when calling"), reason="s3_access_denied"),
+    Sign(system=KUBEAI_LOADER, where=PRINTED, texts=("(nosuchbucket)",), reason="s3_no_such_bucket"),
+    Sign(system=KUBEAI_LOADER, where=PRINTED, texts=("(expiredtoken)", "(authorizationheadermalformed)"), reason="s3_bad_request"),
+    Sign(system=KUBEAI_LOADER, where=PRINTED, texts=("unable to locate credentials",), reason="s3_no_credentials"),
+    Sign(system=KUBEAI_LOADER, where=PRINTED, texts=("could not connect to the endpoint url",), reason="s3_unreachable"),
+    Sign(system=KUBEAI_LOADER, where=PRINTED, texts=("huggingface-cli…no longer works",), reason="loader_image_broken"),
+    Sign(system=OLLAMA, where=EVENT | LOG, texts=("pull model manifest: file does not exist",), reason="ollama_model_not_found"),
+    Sign(system=OLLAMA, where=EVENT | LOG, texts=("pull model manifest: 412",), reason="ollama_too_old"),
+    Sign(system=OLLAMA, where=EVENT | LOG, texts=("unauthorized: access denied",), reason="ollama_denied"),
+    Sign(system=OLLAMA, where=EVENT | LOG, texts=("digest mismatch",), reason="download_interrupted"),
+    Sign(system=OLLAMA, where=EVENT | LOG, texts=("pull model manifest:…dial tcp", "max retries exceeded"), reason="ollama_registry_unreachable"),
 )
 
-SERVER: tuple[Row, ...] = (
-    ("", "L", (), ("error: argument --", "unrecognized arguments:", "ambiguous option:"), "invalid_flag", "Correct the arguments; huggingfaceserver drops unknown flags silently."),
-    ("hfs", "L", (), ("in <lambda>…keyerror: '",), "invalid_flag", "--backend is auto, huggingface or vllm."),
-    ("hfs", "L", (), ("cannot pickle '_thread.lock'", "child process […died"), "workers_unusable", ""),
-    ("hfs", "L", (), ("unsupported task:", "task couldn't be inferred", "task…is not supported"), "task_unknown", ""),
-    ("hfs", "L", (), ("unrecognized configuration class",), "task_unfit", ""),
-    ("hfs", "L", (), ("no module named 'vllm'",), "image_incomplete", ""),
-    ("vllm", "L", (), ("trust_remote_code=true",), "remote_code_needed", ""),
-    ("vllm ollama", "L", (), ("does not recognize this architecture", "are not supported for now", "was supported in vllm until", "failed to be inspected"), "architecture_unknown", ""),
-    ("vllm", "L", (), ("should have a `model_type` key", "invalid repository id or local directory", "no file named model.safetensors", "no such file or directory:….safetensors", "cannot find any model weights"), "model_files_missing", ""),
-    ("vllm", "L", (), ("error while deserializing header", "not a valid json file"), "model_files_corrupt", ""),
-    ("vllm", "L", (), ("ignore_mismatched_sizes",), "model_files_mismatch", ""),
-    ("vllm", "L", (), ("couldn't instantiate the backend tokenizer", "failed to load the tokenizer"), "tokenizer_missing", ""),
-    ("vllm", "HL", (), ("default chat template is no longer allowed",), "chat_template_missing", ""),
-    ("vllm", "L", (), ("is greater than the derived max_model_len",), "context_too_long", ""),
-    ("vllm", "L", (), ("unknown quantization method", "does not match the quantization method", "not supported for the current gpu", "requires gptqmodel", "requires optimum"), "quantization_unsupported", ""),
-    ("vllm", "L", (), ("bfloat16 is only supported",), "dtype_unsupported", ""),
-    ("", "L", (), ("driver on your system is too old",), "driver_too_old", ""),
-    ("", "L", (), ("failed to infer device type", "no cuda gpus are available", "found no nvidia driver"), "no_gpu", ""),
-    ("", "L", (), ("no kernel image is available",), "gpu_too_old", ""),
-    ("vllm", "L", (), ("is larger than the number of available gpus", "waiting for creating a placement group", "cannot provide a placement group"), "too_few_gpus", ""),
-    ("vllm", "L", (), ("must be divisible by tensor parallel size",), "tensor_parallel_indivisible", ""),
-    ("vllm", "L", (), ("less than desired gpu memory utilization",), "gpu_memory_taken", ""),
-    ("vllm", "L", (), ("no available memory for the cache blocks", "larger than the available kv cache", "tokens that can be stored in kv cache", "cannot auto-fit max_model_len"), "kv_cache_too_small", ""),
-    ("", "L", (), ("not enough gpu memory", "cuda out of memory"), "gpu_out_of_memory", ""),
-    ("", "L", (), ("address already in use", "failed to bind to address"), "port_in_use", ""),
-    ("vllm", "L", (), ("shared memory segment", "no available shared memory broadcast block"), "shared_memory_too_small", ""),
-    ("", "L", (), ("nccl error",), "gpu_communication", ""),
-    ("ollama", "EL", (), ("model requires more system memory",), "out_of_memory", ""),
-    ("ollama", "EL", (), ("cudamalloc failed", "out of memory", "failed to allocate"), "gpu_out_of_memory", ""),
-    ("ollama", "EL", (), ("unknown model architecture", "error loading model"), "architecture_unknown", ""),
-    ("ollama", "EL", (), ("does not support generate",), "feature_wrong", ""),
-    ("infinity", "L", (), ("no such option:",), "invalid_flag", ""),
-    ("infinity", "L", (), ("filenotfounderror…/config.json'",), "model_files_missing", ""),
-    ("infinity", "L", (), ("indexerror: list index out of range",), "no_gpu", "Request a GPU, or set --device cpu."),
+SERVER = (
+    Sign(where=LOG, texts=("error: argument --", "unrecognized arguments:", "ambiguous option:"), reason="invalid_flag", remedy="Correct the arguments; huggingfaceserver drops unknown flags silently."),
+    Sign(system=HUGGINGFACESERVER, where=LOG, texts=("in <lambda>…keyerror: '",), reason="invalid_flag", remedy="--backend is auto, huggingface or vllm."),
+    Sign(system=HUGGINGFACESERVER, where=LOG, texts=("cannot pickle '_thread.lock'", "child process […died"), reason="workers_unusable"),
+    Sign(system=HUGGINGFACESERVER, where=LOG, texts=("unsupported task:", "task couldn't be inferred", "task…is not supported"), reason="task_unknown"),
+    Sign(system=HUGGINGFACESERVER, where=LOG, texts=("unrecognized configuration class",), reason="task_unfit"),
+    Sign(system=HUGGINGFACESERVER, where=LOG, texts=("no module named 'vllm'",), reason="image_incomplete"),
+    Sign(system=VLLM, where=LOG, texts=("trust_remote_code=true",), reason="remote_code_needed"),
+    Sign(system=VLLM | OLLAMA, where=LOG, texts=("does not recognize this architecture", "are not supported for now", "was supported in vllm until", "failed to be inspected"), reason="architecture_unknown"),
+    Sign(system=VLLM, where=LOG, texts=("should have a `model_type` key", "invalid repository id or local directory", "no file named model.safetensors", "no such file or directory:….safetensors", "cannot find any model weights"), reason="model_files_missing"),
+    Sign(system=VLLM, where=LOG, texts=("error while deserializing header", "not a valid json file"), reason="model_files_corrupt"),
+    Sign(system=VLLM, where=LOG, texts=("ignore_mismatched_sizes",), reason="model_files_mismatch"),
+    Sign(system=VLLM, where=LOG, texts=("couldn't instantiate the backend tokenizer", "failed to load the tokenizer"), reason="tokenizer_missing"),
+    Sign(system=VLLM, where=HTTP | LOG, texts=("default chat template is no longer allowed",), reason="chat_template_missing"),
+    Sign(system=VLLM, where=LOG, texts=("is greater than the derived max_model_len",), reason="context_too_long"),
+    Sign(system=VLLM, where=LOG, texts=("unknown quantization method", "does not match the quantization method", "not supported for the current gpu", "requires gptqmodel", "requires optimum"), reason="quantization_unsupported"),
+    Sign(system=VLLM, where=LOG, texts=("bfloat16 is only supported",), reason="dtype_unsupported"),
+    Sign(where=LOG, texts=("driver on your system is too old",), reason="driver_too_old"),
+    Sign(where=LOG, texts=("failed to infer device type", "no cuda gpus are available", "found no nvidia driver"), reason="no_gpu"),
+    Sign(where=LOG, texts=("no kernel image is available",), reason="gpu_too_old"),
+    Sign(system=VLLM, where=LOG, texts=("is larger than the number of available gpus", "waiting for creating a placement group", "cannot provide a placement group"), reason="too_few_gpus"),
+    Sign(system=VLLM, where=LOG, texts=("must be divisible by tensor parallel size",), reason="tensor_parallel_indivisible"),
+    Sign(system=VLLM, where=LOG, texts=("less than desired gpu memory utilization",), reason="gpu_memory_taken"),
+    Sign(system=VLLM, where=LOG, texts=("no available memory for the cache blocks", "larger than the available kv cache", "tokens that can be stored in kv cache", "cannot auto-fit max_model_len"), reason="kv_cache_too_small"),
+    Sign(where=LOG, texts=("not enough gpu memory", "cuda out of memory"), reason="gpu_out_of_memory"),
+    Sign(where=LOG, texts=("address already in use", "failed to bind to address"), reason="port_in_use"),
+    Sign(system=VLLM, where=LOG, texts=("shared memory segment", "no available shared memory broadcast block"), reason="shared_memory_too_small"),
+    Sign(where=LOG, texts=("nccl error",), reason="gpu_communication"),
+    Sign(system=OLLAMA, where=EVENT | LOG, texts=("model requires more system memory",), reason="out_of_memory"),
+    Sign(system=OLLAMA, where=EVENT | LOG, texts=("cudamalloc failed", "out of memory", "failed to allocate"), reason="gpu_out_of_memory"),
+    Sign(system=OLLAMA, where=EVENT | LOG, texts=("unknown model architecture", "error loading model"), reason="architecture_unknown"),
+    Sign(system=OLLAMA, where=EVENT | LOG, texts=("does not support generate",), reason="feature_wrong"),
+    Sign(system=INFINITY, where=LOG, texts=("no such option:",), reason="invalid_flag"),
+    Sign(system=INFINITY, where=LOG, texts=("filenotfounderror…/config.json'",), reason="model_files_missing"),
+    Sign(system=INFINITY, where=LOG, texts=("indexerror: list index out of range",), reason="no_gpu", remedy="Request a GPU, or set --device cpu."),
 )
 
-ADAPTER: tuple[Row, ...] = (
-    ("vllm", "LH", (), ("is greater than max_lora_rank",), "lora_rank_too_large", ""),
-    ("vllm", "LH", (), ("expected target modules in", "unsupported lora weight"), "lora_modules_unsupported", ""),
-    ("vllm", "LH", (), ("support dora", "modules_to_save", "adapter bias is not"), "lora_feature_unsupported", ""),
-    ("vllm", "LH", (), ("no adapter found for",), "adapter_not_found", ""),
-    ("vllm", "H", (), ("has already been loaded",), "adapter_already_loaded", ""),
-    ("vllm", "L", (), ("gpu lora slots", "no free lora slots", "must be >= max_loras"), "lora_too_many", ""),
-    ("vllm", "H", (), ("lora is not enabled",), "lora_not_enabled", ""),
-    ("vllm", "L", (), ("does not support lora", "no supported lora modules"), "lora_unsupported_model", ""),
-    ("vllm", "LH", (), ("the size of tensor a",), "adapter_base_mismatch", ""),
-    ("vllm", "H", ("404",), ("the model `…` does not exist", "model with name…does not exist"), "adapter_not_loaded", ""),
-    ("manager", "L", (), ("load vllm adapter…unexpected status code: 4",), "adapter_rejected", ""),
-    ("manager", "L", (), ("exec adapter load for pod",), "adapter_download_failed", ""),
+ADAPTER = (
+    Sign(system=VLLM, where=LOG | HTTP, texts=("is greater than max_lora_rank",), reason="lora_rank_too_large"),
+    Sign(system=VLLM, where=LOG | HTTP, texts=("expected target modules in", "unsupported lora weight"), reason="lora_modules_unsupported"),
+    Sign(system=VLLM, where=LOG | HTTP, texts=("support dora", "modules_to_save", "adapter bias is not"), reason="lora_feature_unsupported"),
+    Sign(system=VLLM, where=LOG | HTTP, texts=("no adapter found for",), reason="adapter_not_found"),
+    Sign(system=VLLM, where=HTTP, texts=("has already been loaded",), reason="adapter_already_loaded"),
+    Sign(system=VLLM, where=LOG, texts=("gpu lora slots", "no free lora slots", "must be >= max_loras"), reason="lora_too_many"),
+    Sign(system=VLLM, where=HTTP, texts=("lora is not enabled",), reason="lora_not_enabled"),
+    Sign(system=VLLM, where=LOG, texts=("does not support lora", "no supported lora modules"), reason="lora_unsupported_model"),
+    Sign(system=VLLM, where=LOG | HTTP, texts=("the size of tensor a",), reason="adapter_base_mismatch"),
+    Sign(system=VLLM, where=HTTP, beside=("404",), texts=("the model `…` does not exist", "model with name…does not exist"), reason="adapter_not_loaded"),
+    Sign(system=KUBEAI_MANAGER, where=LOG, texts=("load vllm adapter…unexpected status code: 4",), reason="adapter_rejected"),
+    Sign(system=KUBEAI_MANAGER, where=LOG, texts=("exec adapter load for pod",), reason="adapter_download_failed"),
 )
 
-GENERIC: tuple[Row, ...] = (
-    ("vllm", "L", (), ("typeerror: 'nonetype' object is not",), "architecture_unknown", "Give config.json its architectures, or set huggingface_task."),
-    ("", "LT", (), ("we couldn't connect to '", "can't load the configuration of", "trying to locate the files on the hub"), "hub_unreachable", ""),
-    ("vllm", "LH", (), ("enginedeaderror", "enginecore encountered"), "engine_dead", ""),
-    ("vllm", "L", (), ("engine core initialization failed", "workerproc initialization failed"), "engine_start_failed", ""),
-    ("ollama", "EL", (), ("process has terminated", "timed out waiting for llama"), "engine_start_failed", ""),
-    ("", "X", ("139",), (), "crashed", ""),
-    ("", "X", ("132",), (), "cpu_too_old", ""),
-    ("", "X", ("135",), (), "shared_memory_too_small", ""),
+GENERIC = (
+    Sign(system=VLLM, where=LOG, texts=("typeerror: 'nonetype' object is not",), reason="architecture_unknown", remedy="Give config.json its architectures, or set huggingface_task."),
+    Sign(where=PRINTED, texts=("we couldn't connect to '", "can't load the configuration of", "trying to locate the files on the hub"), reason="hub_unreachable"),
+    Sign(system=VLLM, where=LOG | HTTP, texts=("enginedeaderror", "enginecore encountered"), reason="engine_dead"),
+    Sign(system=VLLM, where=LOG, texts=("engine core initialization failed", "workerproc initialization failed"), reason="engine_start_failed"),
+    Sign(system=OLLAMA, where=EVENT | LOG, texts=("process has terminated", "timed out waiting for llama"), reason="engine_start_failed"),
+    Sign(where=TERMINATED, beside=("139",), reason="crashed"),
+    Sign(where=TERMINATED, beside=("132",), reason="cpu_too_old"),
+    Sign(where=TERMINATED, beside=("135",), reason="shared_memory_too_small"),
 )
 
 # fmt: on
 
-ROWS: tuple[Row, ...] = (*POD, *REFUSED, *KILLED, *FETCH, *SERVER, *ADAPTER, *GENERIC)
+SECTIONS: tuple[tuple[str, tuple[Sign, ...]], ...] = (
+    ("Pod never starts", STARTING),
+    ("Refused by the API server", REFUSED),
+    ("Killed or thrown out", KILLED),
+    ("Fetching the model", FETCH),
+    ("Server refuses to start", SERVER),
+    ("Adapters", ADAPTER),
+    ("Where nothing above says more", GENERIC),
+)
+
+ROWS: tuple[Sign, ...] = tuple(row for _, rows in SECTIONS for row in rows)

@@ -10,34 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
-from airflow_provider_llmserve.readiness.cause_table import ROWS
-
-Where = Literal["log", "termination", "waiting", "terminated", "pod", "event", "condition", "api", "http"]
-
-_LETTERS: Mapping[str, str] = {
-    "log": "L",
-    "termination": "T",
-    "waiting": "W",
-    "terminated": "X",
-    "pod": "P",
-    "event": "E",
-    "condition": "C",
-    "api": "A",
-    "http": "H",
-}
-
-FAMILY: Mapping[str, frozenset[str]] = {
-    "vllm": frozenset({"vllm"}),
-    "huggingfaceserver": frozenset({"vllm", "hfs", "storage"}),
-    "storage-initializer": frozenset({"storage"}),
-    "kubeai-loader": frozenset({"loader"}),
-    "kubeai-manager": frozenset({"manager"}),
-    "ollama": frozenset({"ollama"}),
-    "infinity": frozenset({"infinity", "vllm"}),
-}
-"""System to the writers whose rows apply to it. huggingfaceserver runs vLLM inside and fetches as the storage initializer does."""
+from airflow_provider_llmserve.readiness.cause_table import FAMILY, ROWS, Place, Sign
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _PREFIX = re.compile(
@@ -56,30 +31,26 @@ class Cause:
     remedy: str | None = None
 
 
-@dataclass(frozen=True)
-class _Row:
-    systems: frozenset[str]
-    where: str
-    on: frozenset[str]
-    pattern: re.Pattern[str] | None
-    reason: str
-    remedy: str | None
-
-
 def cause_in_log(text: str, system: str = "") -> Cause | None:
     """The cause that a container's log names, or None.
 
-    ``system`` is a key of :data:`FAMILY` (empty: not known, every row is tried).
+    ``system`` is a key of ``cause_table.FAMILY`` (empty: not known).
     """
     return cause_in("log", "", text, system)
 
 
-def cause_in(where: Where, reason: str, message: str, system: str = "") -> Cause | None:
+def cause_in(where: Place, reason: str, message: str, system: str = "") -> Cause | None:
     """The cause that ``message`` names with ``reason`` beside it, in that place; None where no row fits.
 
     ``reason`` is the field of that name; for ``terminated`` it may also be the exit code, for ``http`` the status.
     """
-    return _search(_LETTERS.get(where, "?"), str(reason or ""), str(message or ""), system)
+    found = sign_in(where, reason, message, system)
+    return Cause(found[0].reason, found[1], found[0].remedy) if found else None
+
+
+def sign_in(where: Place, reason: str, message: str, system: str = "") -> tuple[Sign, str] | None:
+    """The row of the table that :func:`cause_in` goes by, and the line that fits it."""
+    return _search(where, str(reason or ""), str(message or ""), system)
 
 
 def system_of(container: Mapping[str, Any]) -> str:
@@ -114,19 +85,17 @@ def tidy(line: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _search(letter: str, reason: str, message: str, system: str) -> Cause | None:
+def _search(where: Place, reason: str, message: str, system: str) -> tuple[Sign, str] | None:
     text = _ANSI.sub("", message)
-    writers = FAMILY.get(system)
-    for row in _rows():
-        if letter not in row.where or (row.on and reason not in row.on):
+    family = FAMILY.get(system, FAMILY[""])
+    for sign, pattern in _signs():
+        if where not in sign.where or not sign.system & family or (sign.beside and reason not in sign.beside):
             continue
-        if row.systems and writers is not None and not row.systems & writers:
-            continue
-        if row.pattern is None:
-            return Cause(row.reason, last_line(text), row.remedy)
-        found = row.pattern.search(text)
+        if pattern is None:
+            return sign, last_line(text)
+        found = pattern.search(text)
         if found:
-            return Cause(row.reason, _line_at(text, found.start()), row.remedy)
+            return sign, _line_at(text, found.start())
     return None
 
 
@@ -137,11 +106,8 @@ def _line_at(text: str, position: int) -> str:
 
 
 @lru_cache(maxsize=1)
-def _rows() -> tuple[_Row, ...]:
-    return tuple(
-        _Row(frozenset(systems.split()), where, frozenset(on), _compile(texts), reason, remedy or None)
-        for systems, where, on, texts, reason, remedy in ROWS
-    )
+def _signs() -> tuple[tuple[Sign, re.Pattern[str] | None], ...]:
+    return tuple((sign, _compile(sign.texts)) for sign in ROWS)
 
 
 def _compile(texts: tuple[str, ...]) -> re.Pattern[str] | None:

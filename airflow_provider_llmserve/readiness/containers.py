@@ -21,7 +21,7 @@ EXITS_OF_THE_WORLD = 5
 _RESET = timedelta(minutes=10)
 # The kubelet forgets a container's back-off after it ran for twice the longest back-off (flowcontrol.Backoff, MaxContainerBackOff 5 min).
 _SLACK = timedelta(seconds=10)
-_MENDABLE = frozenset(row[0] for row in (*FETCH, *ADAPTER))
+_MENDABLE = frozenset(row.word for row in (*FETCH, *ADAPTER))
 
 
 @dataclass(frozen=True)

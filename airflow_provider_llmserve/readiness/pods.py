@@ -63,7 +63,7 @@ def diagnose_pod(
 ) -> PodTrouble | None:
     """What stands in the pod's way, or None where nothing does (it serves, starts, or ends as it was told to).
 
-    ``system`` (a key of ``causes.FAMILY``) says what its main containers run where their images do not; ``grace`` is how long it
+    ``system`` (a key of ``cause_table.FAMILY``) says what its main containers run where their images do not; ``grace`` is how long it
     may wait for a node.
     """
     thrown_out = _thrown_out(pod, observed)

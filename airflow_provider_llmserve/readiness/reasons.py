@@ -7,37 +7,12 @@ A *word* (``image_not_found``) is part of the public contract: sensors, dashboar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
-from airflow_provider_llmserve.readiness.reason_table import SECTIONS
+from airflow_provider_llmserve.readiness.reason_table import SECTIONS, Reason
 from airflow_provider_llmserve.readiness.state import Ask, Assessment, Evidence, ReasonClass, State
 
-_CLASSES = {"W": ReasonClass.WAITING, "I": ReasonClass.IMPOSSIBLE, "S": ReasonClass.STOPPED, "D": ReasonClass.DONE}
-
-
-@dataclass(frozen=True)
-class Reason:
-    """One word: its class, whether a retry with the same input can succeed, its meaning and the usual remedy."""
-
-    word: str
-    reason_class: ReasonClass
-    retryable: bool
-    meaning: str
-    advice: str
-
-    @property
-    def impossible(self) -> bool:
-        return self.reason_class is ReasonClass.IMPOSSIBLE
-
-
-REASONS: Mapping[str, Reason] = MappingProxyType(
-    {
-        word: Reason(word, _CLASSES[letter], retryable, meaning, advice)
-        for _, rows in SECTIONS
-        for word, letter, retryable, meaning, advice in rows
-    }
-)
+REASONS: Mapping[str, Reason] = MappingProxyType({row.word: row for _, rows in SECTIONS for row in rows})
 
 
 def verdict(
@@ -67,9 +42,9 @@ def verdict(
         reason_class=reason_class,
         summary=summary,
         detail=detail,
-        advice=row.advice if advice is None else advice,
+        advice=row.remedy if advice is None else advice,
         evidence=tuple(evidence),
-        retryable=row.retryable,
+        retryable=row.retry,
         ask=tuple(ask),
     )
 
@@ -102,8 +77,9 @@ def documentation() -> str:
     ]
     for title, rows in SECTIONS:
         lines += ["", f"## {title}", "", "| word | class | retry | meaning | what to do |", "|---|---|---|---|---|"]
-        for word, letter, retryable, meaning, advice in rows:
-            lines.append(f"| `{word}` | {_CLASSES[letter].value} | {'yes' if retryable else 'no'} | {meaning} | {advice} |")
+        for row in rows:
+            retry = "yes" if row.retry else "no"
+            lines.append(f"| `{row.word}` | {row.reason_class.value} | {retry} | {row.meaning} | {row.remedy} |")
     return "\n".join(lines) + "\n"
 
 

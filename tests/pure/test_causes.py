@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from itertools import product
-from typing import Any, cast
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -13,38 +13,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.history import CASES
 
-from airflow_provider_llmserve.readiness.cause_table import ROWS
-from airflow_provider_llmserve.readiness.causes import FAMILY, Where, cause_in, cause_in_log, last_line, system_of, tidy
+from airflow_provider_llmserve.readiness.cause_table import FAMILY, ROWS, Place, Sign
+from airflow_provider_llmserve.readiness.causes import cause_in, cause_in_log, last_line, system_of, tidy
 from airflow_provider_llmserve.readiness.reasons import REASONS
 
-PLACES = {
-    "L": "log",
-    "T": "termination",
-    "W": "waiting",
-    "X": "terminated",
-    "P": "pod",
-    "E": "event",
-    "C": "condition",
-    "A": "api",
-    "H": "http",
-}
-SYSTEM = {"hfs": "huggingfaceserver", "storage": "storage-initializer", "loader": "kubeai-loader", "": ""}
 LOGS = [json.loads(x) for x in gzip.decompress((CASES / "huggingfaceserver-logs.ndjson.gz").read_bytes()).splitlines()]
 TEXTS: list[dict[str, Any]] = yaml.safe_load((CASES / "texts.yaml").read_text())
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda r: f"{r[1]}-{r[4]}")
-def test_each_row_is_found_by_its_own_text(row: tuple[str, str, tuple[str, ...], tuple[str, ...], str, str]) -> None:
-    systems, places, reasons, texts, word, remedy = row
-    assert word in REASONS
-    assert texts or reasons, "a row without either would match everything"
-    for writer, place, on, text in product(systems.split() or [""], places, reasons or ("",), texts or ("",)):
+@pytest.mark.parametrize("sign", ROWS, ids=lambda s: f"{'+'.join(sorted(s.where))}-{s.reason}")
+def test_each_row_is_found_by_its_own_text(sign: Sign) -> None:
+    assert sign.reason in REASONS
+    assert sign.texts or sign.beside, "a row without either would match everything"
+    for system, where, beside, text in product(sign.system, sign.where, sign.beside or ("",), sign.texts or ("",)):
         said = text.replace("…", " some words in between ")
-        found = cause_in(cast(Where, PLACES[place]), on, said, SYSTEM.get(writer, writer))
-        assert found is not None, (place, on, text)
-        assert found.reason == word, f"{text!r} is hidden by a row of {found.reason}"
-        if remedy:
-            assert found.remedy == remedy
+        found = cause_in(where, beside, said, "" if system == "any pod" else system)
+        assert found is not None, (where, beside, text)
+        assert found.reason == sign.reason, f"{text!r} is hidden by a row of {found.reason}"
+        if sign.remedy:
+            assert found.remedy == sign.remedy
 
 
 @pytest.mark.parametrize("case", TEXTS, ids=lambda c: c["reason"])
@@ -109,18 +96,18 @@ def test_colours_and_prefixes_do_not_matter() -> None:
 )
 def test_the_system_is_read_from_name_and_image(container: dict[str, str], system: str) -> None:
     assert system_of(container) == system
-    assert system in {*FAMILY, ""}
+    assert system in FAMILY
 
 
 @settings(deadline=None)
 @given(
-    st.sampled_from(sorted(PLACES.values())),
-    st.text(max_size=30) | st.sampled_from(sorted({on for row in ROWS for on in row[2]})),
-    st.text(max_size=300) | st.lists(st.sampled_from([t for row in ROWS for t in row[3]]), max_size=3).map("\n".join),
-    st.sampled_from(["", "nonsense", *FAMILY]),
+    st.sampled_from(get_args(Place)),
+    st.text(max_size=30) | st.sampled_from(sorted({on for sign in ROWS for on in sign.beside})),
+    st.text(max_size=300) | st.lists(st.sampled_from([t for sign in ROWS for t in sign.texts]), max_size=3).map("\n".join),
+    st.sampled_from(["nonsense", *FAMILY]),
 )
-def test_no_text_raises(where: str, reason: str, message: str, system: str) -> None:
-    found = cause_in(cast(Where, where), reason, message, system)
+def test_no_text_raises(where: Place, reason: str, message: str, system: str) -> None:
+    found = cause_in(where, reason, message, system)
     assert found is None or found.reason in REASONS
     cause_in_log(message, system)
     last_line(message)

@@ -39,7 +39,7 @@ def test_the_words_are_frozen() -> None:
 
 
 def test_no_word_stands_twice() -> None:
-    words = [row[0] for _, rows in SECTIONS for row in rows]
+    words = [row.word for _, rows in SECTIONS for row in rows]
     assert len(words) == len(set(words))
 
 
@@ -48,9 +48,9 @@ def test_each_word_is_documented(reason: Any) -> None:
     assert reason.word.isascii()
     assert reason.word.replace("_", "").isalnum()
     assert reason.meaning.endswith(".")
-    assert "|" not in reason.meaning + reason.advice, "would break the table"
+    assert "|" not in reason.meaning + reason.remedy, "would break the table"
     if reason.reason_class is ReasonClass.IMPOSSIBLE:
-        assert reason.advice.endswith((".", "?")), "what is impossible needs a remedy"
+        assert reason.remedy.endswith((".", "?")), "what is impossible needs a remedy"
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -61,7 +61,7 @@ def test_the_page_is_up_to_date() -> None:
 def test_a_verdict_takes_class_retry_and_advice_from_the_table() -> None:
     said = verdict(State.FAILED, "image_not_found", "x")
     assert (said.reason_class, said.retryable, said.settled) == (ReasonClass.IMPOSSIBLE, False, True)
-    assert said.advice == REASONS["image_not_found"].advice
+    assert said.advice == REASONS["image_not_found"].remedy
     assert verdict(State.FAILED, "image_not_found", "x", advice="do that").advice == "do that"
     assert not verdict(State.PROGRESSING, "image_not_found", "x", fatal=False).settled
     assert verdict(State.FAILED, "unschedulable_gpu", "x", fatal=True).settled
@@ -84,7 +84,7 @@ def trees() -> tuple[ast.AST, ...]:
 
 def words_in_code() -> set[str]:
     said = {n.value for tree in trees() for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    return (said & set(REASONS)) | {row[4] for row in CAUSES}
+    return (said & set(REASONS)) | {sign.reason for sign in CAUSES}
 
 
 def test_every_word_can_be_said() -> None:

@@ -1,7 +1,7 @@
 """How a failure shows itself, as data: a text found somewhere → a word of ``reason_table``. One row a cause and place.
 
 Read in vLLM 0.8.5, 0.10.2, 0.24.0 and 0.33.0, huggingfaceserver and storage-initializer 0.20.0, Kubernetes 1.36.3, containerd 2.4,
-Ollama 0.11.11 and 0.33, Infinity 0.0.77, KubeAI 0.22.1; most were seen in a run.
+KServe 0.20.0, Ollama 0.11.11 and 0.33, Infinity 0.0.77, KubeAI 0.22.1, llama.cpp (xllamacpp 2026.10); most were seen in a run.
 Add a row for a text that is not here yet, with its case in ``tests/pure/cases/texts.yaml``, then ``make docs``. The first row that
 fits wins: one that hides a later one fails ``tests/pure/test_causes.py``.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Place = Literal["log", "termination", "waiting", "terminated", "pod", "event", "condition", "api", "http"]
+Place = Literal["log", "termination", "waiting", "terminated", "pod", "event", "condition", "model", "api", "http"]
 Places = frozenset[Place]
 
 LOG: Places = frozenset({"log"})
@@ -27,6 +27,8 @@ POD: Places = frozenset({"pod"})
 """``status.reason`` and ``status.message`` of a pod."""
 EVENT: Places = frozenset({"event"})
 CONDITION: Places = frozenset({"condition"})
+MODEL: Places = frozenset({"model"})
+"""``status.modelStatus.lastFailureInfo`` of an InferenceService."""
 API: Places = frozenset({"api"})
 """An answer of the API server; controllers repeat it in FailedCreate events and ReplicaFailure."""
 HTTP: Places = frozenset({"http"})
@@ -34,6 +36,7 @@ HTTP: Places = frozenset({"http"})
 
 System = Literal[
     "any pod", "vllm", "huggingfaceserver", "storage-initializer", "kubeai-loader", "kubeai-manager", "ollama", "infinity",
+    "kserve", "llama.cpp", "open-inference",
 ]  # fmt: skip
 Systems = frozenset[System]
 
@@ -46,6 +49,12 @@ KUBEAI_LOADER: Systems = frozenset({"kubeai-loader"})
 KUBEAI_MANAGER: Systems = frozenset({"kubeai-manager"})
 OLLAMA: Systems = frozenset({"ollama"})
 INFINITY: Systems = frozenset({"infinity"})
+KSERVE: Systems = frozenset({"kserve"})
+"""KServe's controller about an InferenceService."""
+LLAMA_CPP: Systems = frozenset({"llama.cpp"})
+"""A model server of the local platform."""
+OPEN_INFERENCE: Systems = frozenset({"open-inference"})
+"""huggingfaceserver's answers to an Open Inference request: it says 500 to most of its clients' mistakes."""
 
 FAMILY: Mapping[str, Systems] = {
     "": ANY_POD | VLLM | HUGGINGFACESERVER | STORAGE_INITIALIZER | KUBEAI_LOADER | KUBEAI_MANAGER | OLLAMA | INFINITY,
@@ -56,6 +65,9 @@ FAMILY: Mapping[str, Systems] = {
     "kubeai-manager": ANY_POD | KUBEAI_MANAGER,
     "ollama": ANY_POD | OLLAMA,
     "infinity": ANY_POD | INFINITY | VLLM,
+    "kserve": KSERVE,
+    "llama.cpp": LLAMA_CPP,
+    "open-inference": OPEN_INFERENCE,
 }
 """System to those whose rows are tried for it; "": some container, it is not known which.
 
@@ -257,6 +269,29 @@ GENERIC = (
     Sign(where=TERMINATED, beside=("135",), reason="shared_memory_too_small"),
 )
 
+INFERENCESERVICE = (
+    Sign(system=KSERVE, where=MODEL, beside=("RuntimeNotRecognized",), reason="unknown_runtime"),
+    Sign(system=KSERVE, where=MODEL, beside=("NoSupportingRuntime",), reason="no_matching_runtime"),
+    Sign(system=KSERVE, where=MODEL, beside=("RuntimeDisabled",), reason="runtime_disabled"),
+    Sign(system=KSERVE, where=CONDITION | EVENT, texts=("invalid domain name",), reason="name_too_long"),
+    Sign(system=KSERVE, where=CONDITION | EVENT, texts=("storageuri not supported",), reason="storage_scheme_unknown"),
+    Sign(system=KSERVE, where=CONDITION | EVENT, texts=("unsupported deployment mode",), reason="unknown_mode"),
+    Sign(system=KSERVE, where=CONDITION | EVENT, texts=("knative services are not available",), reason="knative_missing"),
+    Sign(system=KSERVE, where=CONDITION | EVENT, texts=("no servingruntimes or clusterservingruntimes with the name",), reason="unknown_runtime"),
+    Sign(system=KSERVE, where=CONDITION | EVENT, texts=("no runtime found to support",), reason="no_matching_runtime"),
+)
+
+LOCAL = (
+    Sign(system=LLAMA_CPP, where=LOG, texts=("wrong base model", "does not exist in base model", "arch mismatch", "missing one component", "failed to load lora"), reason="adapter_base_mismatch"),
+    Sign(system=LLAMA_CPP, where=LOG, texts=("failed to open gguf", "failed to read magic", "failed to read key-value", "invalid magic"), reason="model_files_corrupt"),
+    Sign(system=LLAMA_CPP, where=LOG, texts=("not within the file bounds", "key not found in model", "corrupted", "tensor…has invalid data", "found nan value"), reason="model_files_corrupt"),
+)
+
+REQUEST = (
+    Sign(system=OPEN_INFERENCE, where=HTTP, texts=("tensors used as indices must be",), reason="task_unfit", remedy="The text holds no mask token of this model."),
+    Sign(system=OPEN_INFERENCE, where=HTTP, texts=("does not support inference",), reason="task_unfit", remedy="This model has no prediction; ask it by the OpenAI protocol."),
+)
+
 # fmt: on
 
 SECTIONS: tuple[tuple[str, tuple[Sign, ...]], ...] = (
@@ -267,6 +302,9 @@ SECTIONS: tuple[tuple[str, tuple[Sign, ...]], ...] = (
     ("Server refuses to start", SERVER),
     ("Adapters", ADAPTER),
     ("Where nothing above says more", GENERIC),
+    ("KServe about an InferenceService", INFERENCESERVICE),
+    ("Model servers on this machine", LOCAL),
+    ("Answers to an Open Inference request", REQUEST),
 )
 
 ROWS: tuple[Sign, ...] = tuple(row for _, rows in SECTIONS for row in rows)

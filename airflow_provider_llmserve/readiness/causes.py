@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from airflow_provider_llmserve.readiness.cause_table import FAMILY, ROWS, Place, Sign
+from airflow_provider_llmserve.readiness.reasons import REASONS
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _PREFIX = re.compile(
@@ -29,6 +30,11 @@ class Cause:
     reason: str
     line: str
     remedy: str | None = None
+
+    @property
+    def advice(self) -> str:
+        """What to do: the remedy, else the word's own."""
+        return self.remedy or REASONS[self.reason].remedy
 
 
 def cause_in_log(text: str, system: str = "") -> Cause | None:

@@ -1,7 +1,7 @@
 """The frozen words of a verdict, and the one way to make a verdict of them.
 
 A *word* (``image_not_found``) is part of the public contract: sensors, dashboards and branches may compare it. The table is
-``reason_table.py``; ``docs/reasons.md`` is made from it.
+``reason_table.py``; ``docs/reasons.md`` is made from it and from ``cause_table.py``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from airflow_provider_llmserve.readiness.cause_table import SECTIONS as SIGNS
 from airflow_provider_llmserve.readiness.reason_table import SECTIONS, Reason
 from airflow_provider_llmserve.readiness.state import Ask, Assessment, Evidence, ReasonClass, State
 
@@ -66,7 +67,8 @@ def documentation() -> str:
         "# Reasons",
         "",
         "Every verdict carries one of these words. They are part of the public contract; summaries and advice are for people and may change.",
-        "Made from `airflow_provider_llmserve/readiness/reason_table.py` by `python -m airflow_provider_llmserve.readiness.reasons`.",
+        "Made from `reason_table.py` and `cause_table.py` in `airflow_provider_llmserve/readiness` by "
+        "`python -m airflow_provider_llmserve.readiness.reasons`.",
         "",
         "- **waiting** never ends a wait before its deadline; **impossible** ends it at once; **stopped**: nothing runs, on purpose; **done**: proven.",
         "- *retry*: whether the same task, run again unchanged, can succeed.",
@@ -80,7 +82,24 @@ def documentation() -> str:
         for row in rows:
             retry = "yes" if row.retry else "no"
             lines.append(f"| `{row.word}` | {row.reason_class.value} | {retry} | {row.meaning} | {row.remedy} |")
+    lines += [
+        "",
+        "# Failure texts",
+        "",
+        "What the systems write, and the word for it; the first row that fits wins. *Beside* is the `reason` field next to the text, the exit "
+        "code, or the HTTP status; `…` stands for anything; case is ignored.",
+    ]
+    for title, signs in SIGNS:
+        lines += ["", f"## {title}", "", "| written by | where | beside | text | word |", "|---|---|---|---|---|"]
+        for sign in signs:
+            systems, places = ", ".join(sorted(sign.system)), ", ".join(sorted(sign.where))
+            word = f"`{sign.reason}`" + (f": {sign.remedy}" if sign.remedy else "")
+            lines.append(f"| {systems} | {places} | {_quoted(sign.beside)} | {_quoted(sign.texts)} | {word} |")
     return "\n".join(lines) + "\n"
+
+
+def _quoted(texts: Sequence[str]) -> str:
+    return ", ".join("nothing" if not text else f"`` {text} ``" if "`" in text else f"`{text}`" for text in texts)
 
 
 if __name__ == "__main__":

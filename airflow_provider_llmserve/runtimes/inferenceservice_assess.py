@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from airflow_provider_llmserve.readiness.cause_table import Place
+from airflow_provider_llmserve.readiness.causes import Cause, cause_in
 from airflow_provider_llmserve.readiness.events import event_text, event_time, events_about
 from airflow_provider_llmserve.readiness.fields import (
     at,
@@ -45,20 +47,8 @@ from airflow_provider_llmserve.runtimes.inferenceservice_rendered import annotat
 INVALID_GRACE = timedelta(seconds=30)
 """How long ``InvalidSpec`` may stand before it is final: it outlives its cause until the next reconcile, and a runtime may be made."""
 
-_INVALID = {
-    "RuntimeNotRecognized": "unknown_runtime",
-    "NoSupportingRuntime": "no_matching_runtime",
-    "RuntimeDisabled": "runtime_disabled",
-}
-_SAID = (
-    ("invalid domain name", "name_too_long"),
-    ("StorageURI not supported", "storage_scheme_unknown"),
-    ("unsupported deployment mode", "unknown_mode"),
-    ("Knative Services are not available", "knative_missing"),
-    ("No ServingRuntimes or ClusterServingRuntimes with the name", "unknown_runtime"),
-    ("no runtime found to support", "no_matching_runtime"),
-)
-"""What the controller writes into conditions and events, with its meaning. Seen in runs of v0.20.0."""
+_SYSTEM = "kserve"
+"""Whose rows of ``readiness.cause_table`` say what the controller's words mean."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +150,15 @@ def _impossible(view: _View) -> Assessment | None:
     return None
 
 
-def _hopeless(view: _View, word: str, said: str, proof: Evidence, detail: str = "", fatal: bool = True) -> Assessment:
+def _hopeless(
+    view: _View, word: str, said: str, proof: Evidence, detail: str = "", fatal: bool = True, advice: str | None = None
+) -> Assessment:
     return verdict(
         trouble_state(fatal=fatal, serving=view.serving),
         word,
         said,
         detail=detail,
+        advice=advice,
         evidence=[proof],
         fatal=None if fatal == REASONS[word].impossible else fatal,
     )
@@ -189,18 +182,20 @@ def _controller_says(view: _View) -> Assessment | None:
     if deployment is not None and not unrendered(view.manifest, deployment) and not _invalid(view):
         return None
     invalid = _invalid(view)
-    if invalid:
+    if invalid is not None:
         reason = text(view.live, "status", "modelStatus", "lastFailureInfo", "reason")
         message = text(view.live, "status", "modelStatus", "lastFailureInfo", "message")
         proof = view.proof("status.modelStatus.lastFailureInfo", reason)
         said = f"the controller cannot render this spec: {reason}"
         not_found = _runtime_not_found(view)
-        return _hopeless(view, invalid, said, proof, not_found or message, fatal=bool(not_found) or view.waited > INVALID_GRACE)
-    for source, message in _messages(view):
-        for words, word in _SAID:
-            if words in message:
-                said = "the controller cannot act on this spec"
-                return _hopeless(view, word, said, view.proof(source, message[:300]), message)
+        final = bool(not_found) or view.waited > INVALID_GRACE
+        return _hopeless(view, invalid.reason, said, proof, not_found or message, fatal=final, advice=invalid.remedy)
+    for where, source, message in _messages(view):
+        cause = cause_in(where, "", message, _SYSTEM)
+        if cause is not None:
+            said, proof = "the controller cannot act on this spec", view.proof(source, message[:300])
+            final = REASONS[cause.reason].impossible
+            return _hopeless(view, cause.reason, said, proof, message, fatal=final, advice=cause.remedy)
     failed = next((c for c in items(view.live, "status", "conditions") if c.get("reason") == "ReconcileFailed"), None)
     if failed is not None and view.waited > CONTROLLER_GRACE:
         message = text(failed, "message")
@@ -209,29 +204,30 @@ def _controller_says(view: _View) -> Assessment | None:
     return None
 
 
-def _invalid(view: _View) -> str:
-    """Our word for ``InvalidSpec``; empty where the status does not say so. ``lastFailureInfo`` alone outlives a corrected spec."""
+def _invalid(view: _View) -> Cause | None:
+    """What ``InvalidSpec`` means; None where the status does not say so. ``lastFailureInfo`` alone outlives a corrected spec."""
     status = mapping(view.live, "status", "modelStatus")
     if text(status, "transitionStatus") != "InvalidSpec":
-        return ""
-    return _INVALID.get(text(status, "lastFailureInfo", "reason"), "spec_invalid")
+        return None
+    reason, message = (text(status, "lastFailureInfo", key) for key in ("reason", "message"))
+    return cause_in("model", reason, message, _SYSTEM) or Cause("spec_invalid", message)
 
 
 def _runtime_not_found(view: _View) -> str:
     """The event since our request that says that the very runtime which we name does not exist; it comes before or after the status."""
     runtime = text(view.predictor, "model", "runtime")
-    return next((m for _, m in _messages(view) if runtime and m.endswith(f"with the name: {runtime}")), "")
+    return next((m for _, _, m in _messages(view) if runtime and m.endswith(f"with the name: {runtime}")), "")
 
 
-def _messages(view: _View) -> Iterator[tuple[str, str]]:
+def _messages(view: _View) -> Iterator[tuple[Place, str, str]]:
     """Conditions, then events since our request: in a healthy run events of these reasons occur too, so their words decide."""
     for one in items(view.live, "status", "conditions"):
         if one.get("status") != "True" and text(one, "message"):
-            yield f"conditions[{text(one, 'type')}]", text(one, "message")
+            yield "condition", f"conditions[{text(one, 'type')}]", text(one, "message")
     for event in events_about(view.observed, view.live, "InternalError", "ServerlessModeRejected"):
         since = event_time(event)
         if since is None or since >= view.expected.asked_at - timedelta(seconds=1):
-            yield f"Event {text(event, 'reason')}", event_text(event)
+            yield "event", f"Event {text(event, 'reason')}", event_text(event)
 
 
 def _deployment(view: _View) -> Object | None:

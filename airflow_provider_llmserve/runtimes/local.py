@@ -6,13 +6,13 @@ platform resolves the spec's URLs to files first; from then on a run is describe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from airflow_provider_llmserve.endpoint import AdapterName, Endpoint, Identity, OpenAIService, Service
+from airflow_provider_llmserve.readiness.causes import Cause, cause_in_log
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeSpec
@@ -317,29 +317,21 @@ def _trouble(seen: Snapshot, fault: Fault, name: str) -> Assessment:
     summary = f"{_count(seen)}; failures so far: {fault.count}"
     if seen.old:
         summary += f"; {seen.old} of the version before go on serving"
+    cause = _cause(fault)
     return verdict(
         trouble_state(fatal=fault.final, serving=serving),
-        _cause(fault),
+        cause.reason,
         summary,
         detail=fault.text,
+        advice=cause.remedy,
         evidence=(Evidence(f"local server of {name}", "log", fault.text, fault.at),),
         fatal=fault.final,
     )
 
 
-_CORRUPT = re.compile(
-    r"failed to open GGUF|failed to read (magic|key-value)|invalid magic|not within the file bounds|key not found in model"
-    r"|corrupted|tensor .* (has invalid data|NaN)"
-)
-_BASE = re.compile(r"wrong base model|does not exist in base model|arch mismatch|missing one component|failed to load lora")
-
-
-def _cause(fault: Fault) -> str:
-    """The reason word. The patterns are llama.cpp's own error lines (xllamacpp 2026.10)."""
+def _cause(fault: Fault) -> Cause:
     if fault.what == "port":
-        return "port_in_use"
+        return Cause("port_in_use", fault.text)
     if fault.what == "crash":
-        return "crash_loop" if fault.final else "container_restarting"
-    if _BASE.search(fault.text):
-        return "adapter_base_mismatch"
-    return "model_files_corrupt" if _CORRUPT.search(fault.text) else "engine_start_failed"
+        return Cause("crash_loop" if fault.final else "container_restarting", fault.text)
+    return cause_in_log(fault.text, "llama.cpp") or Cause("engine_start_failed", fault.text)

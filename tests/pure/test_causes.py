@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.history import CASES
 
 from airflow_provider_llmserve.readiness.cause_table import FAMILY, ROWS, Place, Sign
-from airflow_provider_llmserve.readiness.causes import cause_in, cause_in_log, last_line, system_of, tidy
+from airflow_provider_llmserve.readiness.causes import cause_in, cause_in_log, last_line, sign_in, system_of, tidy
 from airflow_provider_llmserve.readiness.reasons import REASONS
 
 LOGS = [json.loads(x) for x in gzip.decompress((CASES / "huggingfaceserver-logs.ndjson.gz").read_bytes()).splitlines()]
@@ -25,6 +25,7 @@ TEXTS: list[dict[str, Any]] = yaml.safe_load((CASES / "texts.yaml").read_text())
 def test_each_row_is_found_by_its_own_text(sign: Sign) -> None:
     assert sign.reason in REASONS
     assert sign.texts or sign.beside, "a row without either would match everything"
+    assert "|" not in "".join((*sign.texts, *sign.beside, sign.remedy or "")), "would break the table of docs/reasons.md"
     for system, where, beside, text in product(sign.system, sign.where, sign.beside or ("",), sign.texts or ("",)):
         said = text.replace("…", " some words in between ")
         found = cause_in(where, beside, said, "" if system == "any pod" else system)
@@ -34,10 +35,18 @@ def test_each_row_is_found_by_its_own_text(sign: Sign) -> None:
             assert found.remedy == sign.remedy
 
 
-@pytest.mark.parametrize("case", TEXTS, ids=lambda c: c["reason"])
+@pytest.mark.parametrize("case", TEXTS, ids=lambda c: f"{c.get('system', '')}-{c['reason']}")
 def test_text(case: dict[str, Any]) -> None:
     found = cause_in(case.get("where", "log"), case.get("beside", ""), case["text"], case.get("system", ""))
     assert (found.reason if found else None) == case["reason"]
+
+
+def test_each_row_is_shown_by_a_case() -> None:
+    """A row without a text as the system really writes it is a guess."""
+    said = [(c.get("where", "log"), c.get("beside", ""), c["text"], c.get("system", "")) for c in TEXTS]
+    said += [("log", "", c["log"], c["system"]) for c in LOGS]
+    shown = {found[0] for one in said if (found := sign_in(*one))}
+    assert [sign for sign in ROWS if sign not in shown] == []
 
 
 @pytest.mark.parametrize("case", LOGS, ids=lambda c: c["note"] or c["cli"][:40])

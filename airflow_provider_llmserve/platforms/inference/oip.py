@@ -10,17 +10,12 @@ from urllib.parse import quote
 
 from airflow_provider_llmserve.errors import AccessDenied, BadInput, NotFound, PlatformError, Rejected, Unavailable
 from airflow_provider_llmserve.oip import BATCHED, TASKS, Prediction, infer_request, read_predictions
+from airflow_provider_llmserve.readiness.causes import cause_in
 
 if TYPE_CHECKING:
     import httpx
 
 MAX_BACKOFF = 8.0
-
-# huggingfaceserver says 500 to most of its clients' mistakes; these are none of the server's (recorded from 0.20.0).
-_CLIENT_MISTAKES = {
-    "tensors used as indices must be": "the text holds no mask token of this model",
-    "does not support inference": "this model has no prediction; ask it by the OpenAI protocol",
-}
 
 
 @dataclass(frozen=True)
@@ -141,9 +136,9 @@ def _refusal(model: str, status: int, words: str) -> PlatformError:
         return NotFound(text, status=status)
     if status in (401, 403):
         return AccessDenied(text, status=status)
-    mistake = next((meaning for sign, meaning in _CLIENT_MISTAKES.items() if sign in words), None)
+    mistake = cause_in("http", str(status), words, "open-inference")
     if mistake is not None:
-        return Rejected(f"{text} ({mistake})", status=status)
+        return Rejected(f"{text} ({mistake.advice})", status=status)
     if status in (408, 429) or (status >= 500 and status != 501):
         return Unavailable(text, status=status)
     return Rejected(text, status=status)

@@ -88,7 +88,7 @@ def _told(view: View, summary: str, failure: _Failure, cause: Cause | None, deta
         word,
         summary + (f" ({inner.reason})" if inner else ""),
         detail=detail,
-        advice=(inner.remedy or REASONS[inner.reason].remedy) if inner else None,
+        advice=inner.advice if inner else None,
         evidence=[Evidence("KubeAI's manager", "log", failure.error[:500], failure.at.isoformat())],
     )
 

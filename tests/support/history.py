@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -32,9 +32,9 @@ def seen_at(name: str, t: float) -> tuple[Expected, Observed, datetime]:
     return history.expected(), observed, history.now(t)
 
 
-def objects_of(kind: str, names: Iterable[str] | None = None) -> Iterator[tuple[str, float, Object]]:
-    """Every recorded state of every object of a kind (in the histories ``names``, default all): history, second, object."""
-    for name in names if names is not None else recorded():
+def objects_of(kind: str) -> Iterator[tuple[str, float, Object]]:
+    """Every recorded state of every object of a kind: history, second, object."""
+    for name in recorded():
         for line in load(name).lines:
             if "event" in line and line["object"].get("kind") == kind:
                 yield name, line["t"], line["object"]

@@ -108,7 +108,7 @@ def test_the_system_is_read_from_name_and_image(container: dict[str, str], syste
     assert system in FAMILY
 
 
-@settings(deadline=None)
+@settings(max_examples=50)
 @given(
     st.sampled_from(get_args(Place)),
     st.text(max_size=30) | st.sampled_from(sorted({on for sign in ROWS for on in sign.beside})),

@@ -62,7 +62,7 @@ def misfits(value: Any, found: dict[str, Any], path: str = "spec") -> Iterator[s
             yield from misfits(item, found.get("items") or {}, f"{path}[{i}]")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40)
 @given(raw=huggingface_mappings())
 def test_rendered_fits_the_published_schema(raw: dict[str, Any]) -> None:
     deployment_only = ("service_type", "service_name")

@@ -30,9 +30,10 @@ from airflow_provider_llmserve.runtimes.base import (
 )
 from airflow_provider_llmserve.runtimes.deployment_assess import assess
 from airflow_provider_llmserve.runtimes.descent import of_deployment
-from airflow_provider_llmserve.runtimes.huggingface_cli import MODEL_DIR, command_line, image_version
+from airflow_provider_llmserve.runtimes.huggingface_cli import command_line, image_version
 from airflow_provider_llmserve.runtimes.huggingface_cli_flags import NEWEST_TAG
 from airflow_provider_llmserve.runtimes.huggingface_endpoint import call
+from airflow_provider_llmserve.runtimes.huggingface_path import MODEL_DIR
 from airflow_provider_llmserve.runtimes.huggingface_preflight import (
     common_findings,
     common_lookups,

@@ -7,7 +7,7 @@ answers 500 to predictions; so every flag is checked here against the table of `
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from airflow_provider_llmserve.runtimes.huggingface_cli_flags import (
@@ -20,9 +20,6 @@ from airflow_provider_llmserve.runtimes.huggingface_cli_flags import (
     Version,
 )
 from airflow_provider_llmserve.specs import HuggingFaceServe
-
-MODEL_DIR = "/mnt/models"
-"""Where a model lies that the server does not fetch itself."""
 
 
 class CommandLine(NamedTuple):
@@ -48,15 +45,6 @@ def image_version(image: str) -> Version | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def hub_path(path: str) -> tuple[str, str] | None:
-    """``(org/model, revision)`` of a path on the HuggingFace hub, which the server fetches itself; None for any other path."""
-    scheme, _, rest = path.partition("://")
-    if scheme.lower() not in ("hf", "huggingface"):
-        return None
-    repository, _, revision = rest.strip("/").partition(":")
-    return repository.strip("/"), revision
-
-
 def backend_of(spec: HuggingFaceServe) -> str:
     """``auto``, ``huggingface`` or ``vllm``: as the spec says, and ``huggingface`` for tasks that only it can do."""
     asked = (spec.backend or "auto").lower()
@@ -65,18 +53,13 @@ def backend_of(spec: HuggingFaceServe) -> str:
     return asked
 
 
-def model_dir(path: str) -> str:
-    """The folder that the server reads: a path in the pod as it stands, any other after it was fetched or mounted."""
-    return path.rstrip("/") if path.startswith("/") else MODEL_DIR
-
-
 def command_line(spec: HuggingFaceServe, version: Version | None) -> CommandLine:
     """The arguments of ``python -m huggingfaceserver`` for an image of ``version`` (None: its tag says none)."""
     warnings: list[str] = []
     row = _row(version, warnings)
     backend = backend_of(spec)
     findings = list(_bad_task(spec, row))
-    words = _typed(spec, backend, row, findings)
+    words = _typed(spec, backend, row, findings, warnings)
     typed = {_setting(name): (name, value) for name, value in words}
     args = [_join(name, value) for name, value in words]
     for word in _parse(spec.args):
@@ -104,41 +87,35 @@ def _bad_task(spec: HuggingFaceServe, version: Version) -> Iterator[str]:
         yield f"huggingface_task {task!r}: KServe {_text(version)} has no server for it; use an image of v{_text(TASKS[task])} or later"
 
 
-def _typed(spec: HuggingFaceServe, backend: str, version: Version, findings: list[str]) -> list[tuple[str, str | None]]:
-    """Name and value (None: a switch) of every flag that the spec's own fields set, in a fixed order."""
-    wanted: list[tuple[str, str | bool | None]] = [("model_name", spec.model_name)]
-    hub = hub_path(spec.path)
-    if hub is not None:
-        wanted += [("model_id", hub[0]), ("model_revision", hub[1] or None)]
-    else:
-        wanted += [("model_dir", model_dir(spec.path))]
-    wanted += [
-        ("backend", backend),
-        ("task", spec.huggingface_task if backend == "huggingface" else None),
-        ("dtype", spec.dtype and spec.dtype.lower()),
-        ("max_length" if version < (0, 14) else "max_model_len", _number(spec.max_length)),
-        ("tokenizer_revision", spec.tokenizer_revision),
-        ("trust_remote_code", spec.trust_remote_code),
-        ("disable_lower_case", spec.disable_lower_case),
-        ("disable_special_tokens", spec.disable_special_tokens),
-        ("tensor_input_names", ",".join(spec.tensor_input_names) or None),
-        ("return_token_type_ids", spec.return_token_type_ids),
-        ("return_probabilities", spec.return_probabilities),
-        ("disable_log_requests", spec.disable_log_requests),
-        ("max-log-len", _number(spec.max_log_len)),
-    ]
+def _typed(
+    spec: HuggingFaceServe, backend: str, version: Version, findings: list[str], warnings: list[str]
+) -> list[tuple[str, str | None]]:
+    """Name and value (None: a switch) of every flag that the spec's own fields set, in the order of the table."""
+    given = {**dict(spec), "backend": backend}
     words: list[tuple[str, str | None]] = []
-    for name, value in wanted:
-        if value is None or value is False:
+    for flag in _rows_of_fields(version):
+        value = given[flag.field]
+        if not flag.sends(value):
             continue
-        flag = _known(name)
-        assert flag is not None
+        if flag.only_if_chosen and backend != flag.backend:
+            continue
         problem = _unfit(flag, backend, version)
         if problem:
             findings.append(f"{flag.field}: {problem}")
         else:
-            words.append((name, None if value is True else str(value)))
+            words.append((flag.name, None if flag.switch else flag.value(value)))
+            if _unsure(flag, backend):
+                warnings.append(f"{flag.field}: {_vllms(flag.name)}")
     return words
+
+
+def _rows_of_fields(version: Version) -> Iterable[Flag]:
+    """The rows that fields set: of several for one setting the last that the version knows."""
+    rows: dict[str, Flag] = {}
+    for flag in FLAGS:
+        if flag.field and (flag.known_in(version) or _setting(flag.name) not in rows):
+            rows[_setting(flag.name)] = flag
+    return rows.values()
 
 
 def _unfit(flag: Flag, backend: str, version: Version) -> str:
@@ -149,7 +126,18 @@ def _unfit(flag: Flag, backend: str, version: Version) -> str:
         return (
             f"--{flag.name} is a flag of the HuggingFace backend, and backend is VLLM; set backend HUGGINGFACE, or leave it out"
         )
+    if flag.backend == "vllm" and backend == "huggingface":
+        return f"--{flag.name} is a flag of vLLM, and the HuggingFace backend ignores it; set backend VLLM, or leave it out"
     return ""
+
+
+def _unsure(flag: Flag, backend: str) -> bool:
+    """The flag is vLLM's alone, and the server chooses the backend."""
+    return flag.backend == "vllm" and backend == "auto"
+
+
+def _vllms(name: str) -> str:
+    return f"--{name} is vLLM's; should the server choose the HuggingFace backend, it ignores it (set backend VLLM)"
 
 
 def _parse(args: Sequence[str]) -> Iterator[_Word]:
@@ -188,11 +176,11 @@ def _bad_word(word: _Word, backend: str, version: Version, typed: dict[str, tupl
             )
         return ""
     if flag is not None and (word.name == flag.name or word.name in flag.also):
-        return _bad_known(word, flag, backend, version)
+        return _bad_known(word, flag, backend, version, warnings)
     return _bad_unknown(word, flag, backend, warnings)
 
 
-def _bad_known(word: _Word, flag: Flag, backend: str, version: Version) -> str:
+def _bad_known(word: _Word, flag: Flag, backend: str, version: Version, warnings: list[str]) -> str:
     if flag.field in ("path", "backend", "huggingface_task"):
         return f'--{word.name}: set the field "{flag.field}"'
     if flag.switch and word.value is not None:
@@ -203,6 +191,8 @@ def _bad_known(word: _Word, flag: Flag, backend: str, version: Version) -> str:
         return f"--{word.name}: the HuggingFace backend ignores this spelling; write --{flag.name}"
     if word.name == "max_log_len" and backend != "huggingface":
         return "--max_log_len: vLLM ignores this spelling; write --max-log-len"
+    if _unsure(flag, backend):
+        warnings.append(f"args: {_vllms(word.name)}")
     return _unfit(flag, backend, version)
 
 
@@ -215,9 +205,7 @@ def _bad_unknown(word: _Word, flag: Flag | None, backend: str, warnings: list[st
     if "_" in word.name:
         return f"--{word.name}: neither KServe nor vLLM takes it, and it would be ignored; vLLM's flags have dashes: --{word.name.replace('_', '-')}"
     if backend == "auto":
-        warnings.append(
-            f"args: --{word.name} is vLLM's; should the server choose the HuggingFace backend, it ignores it (set backend VLLM)"
-        )
+        warnings.append(f"args: {_vllms(word.name)}")
     if word.name == "tensor-parallel-size":
         warnings.append("args: --tensor-parallel-size has no effect: the server uses all GPUs of the pod")
     return ""
@@ -242,8 +230,8 @@ def _known(name: str) -> Flag | None:
 
 def _setting(name: str) -> str:
     """One word for all spellings of a setting."""
-    plain = name.replace("-", "_")
-    return {"max_length": "max_model_len", "revision": "model_revision"}.get(plain, plain)
+    flag = _known(name)
+    return (flag.newer or flag.name if flag else name).replace("-", "_")
 
 
 def _join(name: str, value: str | None) -> str:
@@ -252,10 +240,6 @@ def _join(name: str, value: str | None) -> str:
 
 def _said(value: str | None) -> str:
     return "on" if value is None else repr(value)
-
-
-def _number(value: int | None) -> str | None:
-    return None if value is None else str(value)
 
 
 def _text(version: Version) -> str:

@@ -8,8 +8,11 @@ The server drops a flag that it does not know without a word (``parse_known_args
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from airflow_provider_llmserve.runtimes.huggingface_path import hub_model, hub_revision, model_dir
 
 Version = tuple[int, int]
 
@@ -37,51 +40,63 @@ VLLM = "vllm/engine/arg_utils.py"
 class Flag:
     """One flag. ``since`` is the first version that acts on it, ``backend`` the one that does where the other ignores it.
 
-    ``also`` are other spellings of the same setting, on any backend that takes them; a conflict between two of them is one.
+    A row with a ``field`` sends it: a new field of a spec that becomes a flag is the field and its row here, and a flag of vLLM's
+    own says ``backend="vllm"``. ``also`` are other spellings of the same setting, on any backend that takes them; a conflict
+    between two of them is one.
     """
 
     name: str
     since: Version = VERSIONS[0]
     until: Version = VERSIONS[-1]
-    backend: Literal["any", "huggingface"] = "any"
+    backend: Literal["any", "huggingface", "vllm"] = "any"
     switch: bool = False
     field: str = ""
     """The field of our spec that sets it."""
+    value: Callable[[Any], str | None] = str
+    """What is sent of the field's value, where it is no switch; None or empty: nothing."""
+    only_if_chosen: bool = False
+    """Sent where its backend is sure to serve, and left out elsewhere without a finding: the field says more than the flag."""
+    newer: str = ""
+    """The flag of newer versions for the same setting, a row below, which is sent in its place where the version knows it."""
     also: tuple[str, ...] = ()
     source: str = MAIN
 
     def known_in(self, version: Version) -> bool:
         return self.since <= version <= self.until
 
+    def sends(self, given: Any) -> bool:
+        """Whether a field with this value makes the flag appear: 0 does, nothing and a switch that is off do not."""
+        return given is not None and given is not False and (self.switch or bool(self.value(given)))
 
-# One row a line.
+
+# One row a line, in the order of the command line.
 # fmt: off
 FLAGS: tuple[Flag, ...] = (
     Flag("model_name", field="model_name", source=SERVER),
-    Flag("model_dir", field="path"),
-    Flag("model_id", field="path"),
-    Flag("model_revision", field="path", also=("revision",)),
-    Flag("tokenizer_revision", field="tokenizer_revision", also=("tokenizer-revision",)),
-    # Still an alias of max_model_len in 0.20 ("to be deprecated").
-    Flag("max_length", field="max_length"),
-    Flag("max_model_len", since=(0, 14), field="max_length", also=("max-model-len",)),
-    Flag("dtype", field="dtype"),
+    Flag("model_id", field="path", value=hub_model),
+    Flag("model_revision", field="path", value=hub_revision, also=("revision",)),
+    Flag("model_dir", field="path", value=model_dir),
     Flag("backend", field="backend"),
     # Registered only where the HuggingFace backend was chosen, from 0.15 on; before, vLLM's own --task clashed (#4076).
-    Flag("task", backend="huggingface", field="huggingface_task"),
+    Flag("task", backend="huggingface", field="huggingface_task", only_if_chosen=True),
+    Flag("dtype", field="dtype", value=str.lower),
+    # Still an alias of max_model_len in 0.20 ("to be deprecated").
+    Flag("max_length", field="max_length", newer="max_model_len"),
+    Flag("max_model_len", since=(0, 14), field="max_length", also=("max-model-len",)),
+    Flag("tokenizer_revision", field="tokenizer_revision", also=("tokenizer-revision",)),
     Flag("trust_remote_code", switch=True, field="trust_remote_code", also=("trust-remote-code",)),
     Flag("disable_lower_case", backend="huggingface", switch=True, field="disable_lower_case"),
     Flag("disable_special_tokens", backend="huggingface", switch=True, field="disable_special_tokens"),
-    Flag("tensor_input_names", backend="huggingface", field="tensor_input_names"),
+    Flag("tensor_input_names", backend="huggingface", field="tensor_input_names", value=",".join),
     Flag("return_token_type_ids", backend="huggingface", switch=True, field="return_token_type_ids"),
     # Parsed but not passed to the model before 0.15 (#3958).
     Flag("return_probabilities", since=(0, 15), backend="huggingface", switch=True, field="return_probabilities"),
-    Flag("return_raw_logits", since=(0, 16), backend="huggingface", switch=True),
-    Flag("return_offsets_mapping", since=(0, 18), backend="huggingface", switch=True),
     Flag("disable_log_requests", since=(0, 14), switch=True, field="disable_log_requests"),
     # The HuggingFace backend takes both spellings, vLLM the one with dashes.
     Flag("max-log-len", since=(0, 14), field="max_log_len", also=("max_log_len",)),
 
+    Flag("return_raw_logits", since=(0, 16), backend="huggingface", switch=True),
+    Flag("return_offsets_mapping", since=(0, 18), backend="huggingface", switch=True),
     Flag("http_port", source=SERVER),
     Flag("grpc_port", source=SERVER),
     Flag("workers", source=SERVER),

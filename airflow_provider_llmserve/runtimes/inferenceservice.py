@@ -29,9 +29,10 @@ from airflow_provider_llmserve.runtimes.base import (
     Watched,
 )
 from airflow_provider_llmserve.runtimes.descent import of_deployment
-from airflow_provider_llmserve.runtimes.huggingface_cli import command_line, hub_path, image_version
+from airflow_provider_llmserve.runtimes.huggingface_cli import command_line, image_version
 from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
 from airflow_provider_llmserve.runtimes.huggingface_endpoint import call
+from airflow_provider_llmserve.runtimes.huggingface_path import hub_path
 from airflow_provider_llmserve.runtimes.huggingface_preflight import (
     common_findings,
     common_lookups,

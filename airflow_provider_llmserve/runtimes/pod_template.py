@@ -11,7 +11,7 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from airflow_provider_llmserve.runtimes.huggingface_cli import MODEL_DIR, hub_path
+from airflow_provider_llmserve.runtimes.huggingface_path import MODEL_DIR, hub_path
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.pod import Volume
 

@@ -44,6 +44,7 @@ format: $(STAMP)  ## let ruff mend and format
 docs: $(STAMP)  ## write the generated pages anew
 	$(BIN)/python -m airflow_provider_llmserve.specs.schema
 	$(BIN)/python -m airflow_provider_llmserve.readiness.reasons > docs/reasons.md
+	$(BIN)/python -m airflow_provider_llmserve.evaluation.metrics > docs/metrics.md
 
 replay: $(STAMP)  ## judge recorded histories: make replay DIR=...
 	$(BIN)/python -m airflow_provider_llmserve.replay $(DIR)

@@ -1,7 +1,7 @@
 """Scores of one answer, and the figures they add up to.
 
-A metric is an object with three functions, found by its name in :data:`METRICS`; adding one is adding an entry. A sample's score
-lies in [0, 1], more is better. **An answer that never came counts as wrong** in every metric: missing data must not
+A metric is a meaning and three functions, found by its name in :data:`METRICS`; adding one is adding an entry, which plans, summaries
+and ``docs/metrics.md`` read. A sample's score lies in [0, 1], more is better. **An answer that never came counts as wrong** in every metric: missing data must not
 lift a mean.
 
 Exact match and its normalisation follow SQuAD's idea (Rajpurkar 2016) without dropping articles and punctuation, which do matter
@@ -46,6 +46,11 @@ class Figure:
 class Metric(Protocol):
     """What an evaluation can measure."""
 
+    @property
+    def meaning(self) -> str:
+        """A sample's score in words, for ``docs/metrics.md``."""
+        ...
+
     def finding(self, row: Row) -> str | None:
         """Why this row cannot be scored, or None. Asked of every row before the first request."""
         ...
@@ -67,6 +72,7 @@ def _no_finding(row: Row) -> str | None:
 class MeanScore:
     """A metric that is the mean of its samples' scores."""
 
+    meaning: str
     scorer: Callable[[Row, Output], float]
     check: Callable[[Row], str | None] = _no_finding
 
@@ -92,6 +98,8 @@ class Accuracy:
     Tokens of one text are not independent, so only the row form has an interval.
     """
 
+    meaning: str
+
     def finding(self, row: Row) -> str | None:
         return None if any(True for _ in _pairs(row, None)) else "every label is -100: no token counts"
 
@@ -114,6 +122,8 @@ class MacroF1:
     Classes are those that the data set expects; an answer outside of them is a miss for its row (a false negative). This is
     scikit-learn's ``f1_score(average="macro", labels=<expected classes>)``.
     """
+
+    meaning: str
 
     def finding(self, row: Row) -> str | None:
         return None
@@ -192,10 +202,36 @@ def _pairs(row: Row, output: Output | None) -> Iterator[tuple[str, str | None]]:
 
 
 METRICS: Mapping[str, Metric] = {
-    "exact_match": MeanScore(_exact_match),
-    "contains": MeanScore(_contains, _nothing_to_contain),
-    "regex": MeanScore(_regex, _bad_pattern),
-    "accuracy": Accuracy(),
-    "macro_f1": MacroF1(),
+    "exact_match": MeanScore(
+        "1 where answer and reference are equal after NFKC, casefolding and collapsing white space; punctuation counts",
+        _exact_match,
+    ),
+    "contains": MeanScore("1 where the reference stands in the answer, compared likewise", _contains, _nothing_to_contain),
+    "regex": MeanScore(
+        "1 where the pattern in `expected` is found (Python `re.search`, on the answer as it is; case counts)",
+        _regex,
+        _bad_pattern,
+    ),
+    "accuracy": Accuracy("the share of labels that are right; tokens are pooled over all rows"),
+    "macro_f1": MacroF1("no score of its own: the mean of each expected class's F1 over the data set"),
 }
 """Every metric by its name: what ``metrics=`` and a gate's ``metric`` may say."""
+
+
+def documentation() -> str:
+    """The text of ``docs/metrics.md``."""
+    lines = [
+        "# Metrics",
+        "",
+        "What `metrics=` and a gate's `metric` may say; [evaluation.md](evaluation.md) tells how they are used.",
+        "Made from `airflow_provider_llmserve/evaluation/metrics.py` by `python -m airflow_provider_llmserve.evaluation.metrics`.",
+        "",
+        "| name | a sample's score |",
+        "|---|---|",
+        *(f"| `{name}` | {metric.meaning} |" for name, metric in METRICS.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(documentation(), end="")

@@ -28,8 +28,8 @@ class EvaluateOperator(PlatformOperator):
     :param dataset: URL of a JSON lines file for Airflow's ObjectStoragePath; a row is ``{"prompt": …, "expected": …}`` or
         ``{"messages": […], "expected": …}``. (templated)
     :param adapter: which adapter to ask, by its name or its stem before the digest; None asks the base. (templated)
-    :param metrics: names out of ``exact_match``, ``contains``, ``regex``, ``accuracy``, ``macro_f1``; None: exact match for text,
-        the last two for a classifier. (templated)
+    :param metrics: names out of ``docs/metrics.md``; None: ``exact_match`` for text, ``accuracy`` and ``macro_f1`` for a
+        classifier. (templated)
     :param gates: thresholds, ``{"metric": "exact_match", "min": 0.8}`` (also ``max``, and ``min_gain`` over the baseline). (templated)
     :param baseline: another evaluation's output, on the same data set and asked alike, for ``min_gain``. (templated)
     :param results: URL for the per-sample results, JSON lines, which replace what lies there once they are complete; None:

@@ -1,46 +1,56 @@
 """Scores and figures, as tables."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llmserve.evaluation.dataset import Row
-from airflow_provider_llmserve.evaluation.metrics import METRICS, normal, wilson
+from airflow_provider_llmserve.evaluation.metrics import METRICS, documentation, normal, wilson
+
+ROOT = Path(__file__).parents[2]
 
 
 def row(expected):
     return Row(id="1", line=1, expected=expected, prompt="")
 
 
-@pytest.mark.parametrize(
-    ("metric", "expected", "output", "score"),
-    [
-        ("exact_match", "Paris", " paris\n", 1),
-        ("exact_match", "Paris", "Paris.", 0),
-        ("exact_match", "Straße", "STRASSE", 1),
-        ("exact_match", "Ａ  １", "a 1", 1),
-        ("exact_match", ("Paris", "the city of light"), "The City of Light", 1),
-        ("exact_match", 2, 2, 1),
-        ("exact_match", "2", 2, 1),
-        ("exact_match", "a", "", 0),
-        ("contains", "Paris", "It is PARIS, I think", 1),
-        ("contains", ("Rome", "Paris"), "paris", 1),
-        ("contains", "Paris", "Par is", 0),
-        ("regex", r"^\d{4}$", "2026", 1),
-        ("regex", r"^\d{4}$", "in 2026", 0),
-        ("regex", (r"a+", r"b+"), "bb", 1),
-        ("regex", "PARIS", "paris", 0),
-        ("accuracy", 1, 1, 1),
-        ("accuracy", "Positive", "positive", 1),
-        ("accuracy", "positive", "negative", 0),
-        ("accuracy", (0, 3, 0, 1), [0, 3, 0, 0], 0.75),
-        ("accuracy", (-100, 3, 0, -100), [9, 3, 1, 9], 0.5),
-        ("accuracy", (1, 2), [1], 0.5),
-        ("macro_f1", 1, 1, None),
-    ],
-)
+SCORES = [
+    ("exact_match", "Paris", " paris\n", 1),
+    ("exact_match", "Paris", "Paris.", 0),
+    ("exact_match", "Straße", "STRASSE", 1),
+    ("exact_match", "Ａ  １", "a 1", 1),
+    ("exact_match", ("Paris", "the city of light"), "The City of Light", 1),
+    ("exact_match", 2, 2, 1),
+    ("exact_match", "2", 2, 1),
+    ("exact_match", "a", "", 0),
+    ("contains", "Paris", "It is PARIS, I think", 1),
+    ("contains", ("Rome", "Paris"), "paris", 1),
+    ("contains", "Paris", "Par is", 0),
+    ("regex", r"^\d{4}$", "2026", 1),
+    ("regex", r"^\d{4}$", "in 2026", 0),
+    ("regex", (r"a+", r"b+"), "bb", 1),
+    ("regex", "PARIS", "paris", 0),
+    ("accuracy", 1, 1, 1),
+    ("accuracy", "Positive", "positive", 1),
+    ("accuracy", "positive", "negative", 0),
+    ("accuracy", (0, 3, 0, 1), [0, 3, 0, 0], 0.75),
+    ("accuracy", (-100, 3, 0, -100), [9, 3, 1, 9], 0.5),
+    ("accuracy", (1, 2), [1], 0.5),
+    ("macro_f1", 1, 1, None),
+]
+
+
+@pytest.mark.parametrize(("metric", "expected", "output", "score"), SCORES)
 def test_score(metric, expected, output, score):
     assert METRICS[metric].score(row(expected), output) == score
+
+
+def test_every_metric_is_scored_above_and_stands_on_the_page():
+    """Run ``make docs``."""
+    assert {metric for metric, *_ in SCORES} == set(METRICS)
+    assert (ROOT / "docs" / "metrics.md").read_text() == documentation()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from airflow_provider_llmserve.replay.history import History
-from airflow_provider_llmserve.replay.judge import Judgement, Moment, judge
+from airflow_provider_llmserve.replay.judge import Judgement, Moment, judge, read_causes
+
+CAUSES = Path(__file__).resolve().parents[2] / "tests" / "pure" / "cases" / "causes.json"
+"""The table of a checkout. An installed package has none: the words are those of the recordings, not ours."""
 
 
 def histories(folder: Path) -> list[Path]:
@@ -27,15 +30,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m airflow_provider_llmserve.replay", description=__doc__)
     parser.add_argument("folder", type=Path, help="a folder of histories (.jsonl, .jsonl.gz), or one of them")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every verdict that differs from the one before it")
+    parser.add_argument(
+        "--causes", type=Path, help="the recordings' causes and our words for them (JSON); a checkout has a table"
+    )
     options = parser.parse_args(argv)
+    table = options.causes or (CAUSES if CAUSES.exists() else None)
+    if table is None:
+        print("no table of causes: each recorded cause stands for itself alone; give --causes FILE", file=sys.stderr)
     paths = histories(options.folder)
     if not paths:
         print(f"{options.folder}: no histories (.jsonl or .jsonl.gz) there", file=sys.stderr)
         return 2
+    try:
+        causes = read_causes(table) if table else {}
+    except (ValueError, OSError) as e:
+        print(e, file=sys.stderr)
+        return 2
     found = []
     for path in paths:
         try:
-            judgement = judge(History.read(path))
+            judgement = judge(History.read(path), causes=causes)
         except (ValueError, LookupError, OSError) as e:
             print(f"{path}: {e}", file=sys.stderr)
             return 2

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 
 from airflow_provider_llmserve.readiness.causes import cause_in
@@ -23,6 +22,9 @@ NAMED_WITHIN = 5.0
 """Seconds after an obstacle's start by which its cause must be named. Obstacles that pass sooner are not judged by their cause."""
 
 Assess = Callable[[Expected, Observed, datetime], Assessment]
+
+Causes = Mapping[str, Sequence[str]]
+"""A recordings' vocabulary: a recorded cause, and those of our reasons that stand for it. Any cause also stands for itself."""
 
 RUNTIMES: Mapping[str, str] = {"Model": "kubeai", "Deployment": "deployment", "InferenceService": "inferenceservice"}
 
@@ -56,16 +58,12 @@ class Judgement:
     """``cause@t → reason@t`` for each obstacle."""
 
 
-@lru_cache(maxsize=1)
-def cause_words() -> Mapping[str, tuple[str, ...]]:
-    """Recorded cause to those of our reasons that stand for it (``causes.json``)."""
-    rows = json.loads((Path(__file__).parent / "causes.json").read_text())
-    return {cause: tuple(words) for cause, words in rows.items()}
-
-
-def allowed_words(cause: str) -> tuple[str, ...]:
-    """Our reasons for a recorded cause: the table's, and the word itself."""
-    return (*cause_words().get(cause, ()), cause)
+def read_causes(path: Path) -> Causes:
+    """A table of causes in JSON. Raises ValueError naming a file that holds none."""
+    try:
+        return {cause: tuple(words) for cause, words in json.loads(path.read_text()).items()}
+    except (ValueError, AttributeError, TypeError) as e:
+        raise ValueError(f"{path}: no table of causes ({e!r})") from None
 
 
 def assess_of(kind: str) -> Assess:
@@ -77,7 +75,7 @@ def assess_of(kind: str) -> Assess:
     return found
 
 
-def judge(history: History, assess: Assess | None = None, times: Iterable[float] | None = None) -> Judgement:
+def judge(history: History, assess: Assess | None = None, times: Iterable[float] | None = None, *, causes: Causes) -> Judgement:
     """Every verdict of a history (at ``times``, default whenever something changed), compared with its truth."""
     assess = assess or assess_of(history.kind)
     expected = history.expected()
@@ -89,7 +87,7 @@ def judge(history: History, assess: Assess | None = None, times: Iterable[float]
     found = Judgement(history.name, moments)
     _judge_ready(history, found)
     _judge_failed(history, found)
-    _judge_causes(history, found)
+    _judge_causes(history, found, causes)
     return found
 
 
@@ -166,13 +164,13 @@ def _judge_failed(history: History, found: Judgement) -> None:
             found.false_failed.append(m)
 
 
-def _judge_causes(history: History, found: Judgement) -> None:
+def _judge_causes(history: History, found: Judgement, causes: Causes) -> None:
     for entry, end in _spans(history):
         obstacle = entry.state in ("degraded", "failed", "unmanaged", "superseded") or (entry.state == "deleting" and entry.cause)
         within = [m for m in found.moments if max(entry.start, history.asked_at) <= m.t < end]
         if not obstacle or not within:
             continue
-        words = allowed_words(entry.cause)
+        words = (*causes.get(entry.cause, ()), entry.cause)
         first = next((m for m in within if m.verdict.reason in words), None)
         label = f"{entry.cause}@{entry.start:.1f}"
         found.named.append(f"{label} → {first.verdict.reason}@{first.t:.1f}" if first else f"{label} → not named")

@@ -6,6 +6,7 @@ import inspect
 import json
 from importlib import import_module
 from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -69,3 +70,11 @@ def test_empty_form_values_are_left_out_and_json_text_is_read() -> None:
 def test_a_bad_connection_is_named(extra: dict, word: str) -> None:
     with pytest.raises(BadInput, match=word):
         settings_of(extra, "connection 'c'")
+
+
+def test_the_package_is_code_and_nothing_of_the_recordings() -> None:
+    """The wheel is the package's folder as it stands: what only a developer needs lives beside it."""
+    package = Path(operators.__file__).parents[1]
+    found = [p.relative_to(package).as_posix() for p in package.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")]
+    assert found == ["py.typed"]
+    assert {p.stem for p in (package / "replay").glob("*.py")} == {"__init__", "__main__", "history", "judge"}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.history import load, recorded
+from support.history import CAUSES, judge, load, recorded
 
 from airflow_provider_llmserve.readiness.reasons import REASONS
-from airflow_provider_llmserve.replay.judge import cause_words, judge
 
 NAMES = recorded()
 
@@ -26,5 +25,5 @@ def test_history(name: str) -> None:
 
 def test_every_recorded_obstacle_has_words_and_they_exist() -> None:
     obstacles = {e.cause for n in NAMES for e in load(n).truth if e.state in ("failed", "degraded", "unmanaged", "superseded")}
-    assert sorted(obstacles - set(cause_words())) == []
-    assert sorted({w for words in cause_words().values() for w in words} - set(REASONS)) == []
+    assert sorted(obstacles - set(CAUSES)) == []
+    assert sorted({w for words in CAUSES.values() for w in words} - set(REASONS)) == []

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.history import load, recorded, seen_at
+from support.history import judge, load, recorded, seen_at
+from support.trim import copy
 
 from airflow_provider_llmserve.replay.history import FRESH, History
-from airflow_provider_llmserve.replay.judge import judge
-from airflow_provider_llmserve.replay.trim import copy
 
 TRUTH = [
     {"from": 0, "proven": False, "state": "gone", "cause": "not_created_yet"},

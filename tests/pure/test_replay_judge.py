@@ -6,14 +6,15 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from support.history import CASES, load, recorded
+from support.history import CASES, judge, load, recorded
 
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Assessment, State
+from airflow_provider_llmserve.replay import __main__ as tool
 from airflow_provider_llmserve.replay.__main__ import main
 from airflow_provider_llmserve.replay.history import History
-from airflow_provider_llmserve.replay.judge import assess_of, judge
+from airflow_provider_llmserve.replay.judge import assess_of
 
 
 def always(state: State, reason: str) -> object:
@@ -134,3 +135,27 @@ def test_the_tool_says_what_it_cannot_read(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "x.jsonl").write_text("{}")
     assert main([str(tmp_path)]) == 2
     assert "x.jsonl" in capsys.readouterr().err
+
+
+OOM = str(CASES / "deployment" / "oom-killed.jsonl.gz")
+
+
+def test_causes_stand_for_themselves_alone_without_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([OOM]) == 0, "a checkout has a table"
+    monkeypatch.setattr(tool, "CAUSES", tmp_path / "none.json")
+    assert main([OOM]) == 1
+    said = capsys.readouterr()
+    assert "wrong_cause=0" not in said.out.rsplit("histories=", 1)[-1]
+    assert "--causes FILE" in said.err
+    (tmp_path / "mine.json").write_text('{"oom_killed": ["out_of_memory"]}')
+    assert main([OOM, "--causes", str(tmp_path / "mine.json")]) == 0
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}', None])
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, content: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    if content is not None:
+        (tmp_path / "x.json").write_text(content)
+    assert main([OOM, "--causes", str(tmp_path / "x.json")]) == 2
+    assert "x.json" in capsys.readouterr().err

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
+from airflow_provider_llmserve.replay import judge as judging
 from airflow_provider_llmserve.replay.__main__ import histories
 from airflow_provider_llmserve.replay.history import History
 
 CASES = Path(__file__).resolve().parent.parent / "pure" / "cases"
+CAUSES = judging.read_causes(CASES / "causes.json")
+judge = partial(judging.judge, causes=CAUSES)
+"""The judge with the vocabulary of our recordings."""
 
 
 def recorded() -> list[str]:

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_llmserve.replay.trim FROM TO``: copy histories without what no rule reads, compressed.
+"""``python tests/support/trim.py FROM TO``: copy histories without what no rule reads, compressed.
 
 How recordings come into ``tests/pure/cases``: each keeps its name, its truth and every object at every moment, and loses the noise of the API
 server and kubelet. The same input gives the same bytes.
@@ -75,7 +75,7 @@ def copy(source: Path, target: Path) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m airflow_provider_llmserve.replay.trim", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python tests/support/trim.py", description=__doc__)
     parser.add_argument("source", type=Path, help="a folder of histories (.jsonl)")
     parser.add_argument("target", type=Path, help="where the copies go, under the same names with .gz")
     options = parser.parse_args(argv)

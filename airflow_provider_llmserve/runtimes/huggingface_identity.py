@@ -10,7 +10,7 @@ from airflow_provider_llmserve.readiness.fields import at, mapping, name_of, ter
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
-from airflow_provider_llmserve.runtimes.pod_template import quantity
+from airflow_provider_llmserve.specs.quantity import quantity
 
 VISIBLE_WITHIN = timedelta(seconds=10)
 """How long a list may lag behind our own write."""
@@ -102,7 +102,5 @@ def drift(asked: Any, live: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _same(asked: Any, live: Any) -> bool:
     if asked == live or (asked in (None, "", False, 0) and live in (None, "", False, 0)):
         return True
-    try:
-        return quantity(str(asked)) == quantity(str(live))
-    except ValueError:
-        return False
+    amount = quantity(asked)
+    return amount is not None and amount == quantity(live)

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider_llmserve.runtimes.pod_template import model_mount, quantity
+from airflow_provider_llmserve.runtimes.pod_template import model_mount
 from airflow_provider_llmserve.specs import HuggingFaceServe
+from airflow_provider_llmserve.specs.quantity import quantity
 
 _WORD = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -38,7 +39,7 @@ def _bad_volumes(spec: HuggingFaceServe) -> Iterator[str]:
         storage_class = volume.spec.get("storageClass", "")
         if storage_class and not (len(storage_class) <= 253 and _SUBDOMAIN.fullmatch(storage_class)):
             yield f"volume {volume.name!r}: {storage_class!r} is no name of a storage class"
-        if volume.volume_type != "empty_dir" and "size" in volume.spec and quantity(volume.spec["size"]) <= 0:
+        if volume.volume_type != "empty_dir" and "size" in volume.spec and (quantity(volume.spec["size"]) or 0) <= 0:
             yield f"volume {volume.name!r}: a claim of size {volume.spec['size']} is none; give a size above 0"
     if spec.path.lower().startswith("pvc://"):
         for volume in spec.volumes:

@@ -7,13 +7,12 @@ redeploy with nothing changed rolls nothing out. Nothing of the owner (dag, run,
 from __future__ import annotations
 
 import math
-import re
-from fractions import Fraction
 from typing import Any
 
 from airflow_provider_llmserve.runtimes.huggingface_path import MODEL_DIR, hub_path
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.pod import Volume
+from airflow_provider_llmserve.specs.quantity import quantity
 
 GPU = "nvidia.com/gpu"
 HTTP_PORT = 8080
@@ -24,22 +23,6 @@ SHM_PER_GPU = 2**30
 """Bytes of /dev/shm for each of several GPUs: NCCL and the workers of tensor parallelism pass messages through it."""
 EPHEMERAL_SIZE = "10Gi"
 """Size of an ephemeral volume that gives none, where ``resources.disk`` gives none either."""
-
-_UNITS = {
-    "m": Fraction(1, 1000),
-    "": Fraction(1),
-    "k": Fraction(10**3),
-    **{u: Fraction(1000**n) for n, u in enumerate("MGTPE", start=2)},
-}
-_UNITS |= {f"{u}i": Fraction(1024**n) for n, u in enumerate("KMGTPE", start=1)}
-
-
-def quantity(text: str) -> Fraction:
-    """The value of a Kubernetes quantity in base units. Raises ValueError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(m|[kMGTPE]|[KMGTPE]i)?", text)
-    if match is None:
-        raise ValueError(f"no quantity: {text!r}")
-    return Fraction(match[1]) * _UNITS[match[2] or ""]
 
 
 def gpus(spec: HuggingFaceServe) -> int:
@@ -65,7 +48,7 @@ def resources(spec: HuggingFaceServe) -> dict[str, Any]:
 def memory(spec: HuggingFaceServe) -> str:
     """Memory of the server with its share of ``/dev/shm``."""
     mem = spec.resources.mem or "0"
-    return mem if shm_bytes(spec) == 0 else f"{math.ceil((quantity(mem) + shm_bytes(spec)) / 2**20)}Mi"
+    return mem if shm_bytes(spec) == 0 else f"{math.ceil(((quantity(mem) or 0) + shm_bytes(spec)) / 2**20)}Mi"
 
 
 def shm_bytes(spec: HuggingFaceServe) -> int:

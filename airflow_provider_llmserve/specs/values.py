@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
+from airflow_provider_llmserve.specs.quantity import SPELT
+
 MAX_INT32 = 2**31 - 1
 MAX_INT64 = 2**63 - 1
 
@@ -94,11 +96,8 @@ def as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-_QUANTITY = r"\d+(\.\d+)?(m|k|Ki|[MGTPE]i?)?"
-
-
 def _quantity(value: str) -> str:
-    if not re.fullmatch(_QUANTITY, value, re.ASCII):
+    if not re.fullmatch(SPELT, value, re.ASCII):
         raise ValueError(f"is no Kubernetes quantity: {value!r}; write for example 500m, 2, 512Mi or 16Gi")
     return value
 
@@ -184,7 +183,7 @@ else:
         str,
         BeforeValidator(as_text),
         AfterValidator(_quantity),
-        WithJsonSchema({"type": ["string", "integer"], "pattern": f"^{_QUANTITY}$", "examples": ["500m", 2, "16Gi"]}),
+        WithJsonSchema({"type": ["string", "integer"], "pattern": f"^{SPELT}$", "examples": ["500m", 2, "16Gi"]}),
     ]
     Label = _matching(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", 63, "lower-case letters, digits and hyphens, no hyphen first or last")
     ServiceName = _matching(r"[a-z]([-a-z0-9]*[a-z0-9])?", 63, "lower-case letters, digits and hyphens, a letter first")

@@ -28,6 +28,7 @@ from airflow_provider_llmserve.specs import HuggingFaceServe
         ),
         ({"volumes": [{"volume_type": "shared_volume", "name": "v", "mount_path": "/x", "spec": {"subPath": "/y"}}]}, "subPath"),
         ({"volumes": [{"volume_type": "ephemeral", "name": "v", "mount_path": "/x", "spec": {"size": "0"}}]}, "size 0"),
+        ({"volumes": [{"volume_type": "ephemeral", "name": "v", "mount_path": "/x", "spec": {"size": "lots"}}]}, "size lots"),
         (
             {"volumes": [{"volume_type": "ephemeral", "name": "v", "mount_path": "/x", "spec": {"storageClass": "A b"}}]},
             "storage class",

@@ -31,14 +31,6 @@ def test_the_hash_of_an_adapters_url(url: str, label: str) -> None:
     assert adapters.url_hash(url) == label
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("500m", "0.5"), ("2", "2"), ("2Gi", 2 * 1024**3), ("1.5k", 1500), ("1e3", 1000), ("x", None), ("", None), ("5X", None)],
-)
-def test_quantities(text: str, value: Any) -> None:
-    assert config.quantity(text) == (None if value is None else Decimal(value))
-
-
 def test_requests_of_a_profile_are_multiplied() -> None:
     text = 'resourceProfiles: {gpu: {requests: {cpu: 500m, "nvidia.com/gpu": 1}}}\nmodelRollouts: {surge: 1}'
     system = config.of({"data": {"system.yaml": text}})

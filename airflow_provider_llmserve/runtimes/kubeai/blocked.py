@@ -12,8 +12,9 @@ from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, w
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
 from airflow_provider_llmserve.runtimes.kubeai import adapters
-from airflow_provider_llmserve.runtimes.kubeai.config import quantity, split_profile
+from airflow_provider_llmserve.runtimes.kubeai.config import split_profile
 from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
+from airflow_provider_llmserve.specs.quantity import quantity
 
 _SYSTEMS = {"VLLM": "vllm", "OLlama": "ollama", "Infinity": "infinity"}
 

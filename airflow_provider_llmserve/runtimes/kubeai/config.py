@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+
+from airflow_provider_llmserve.specs.quantity import quantity
 
 NAME = "kubeai-config"
 KEY = "system.yaml"
@@ -82,21 +84,6 @@ def _parse(text: str) -> SystemConfig | None:
         surge=surge if isinstance(surge, int) else 0,
         patched=bool(_mapping(raw.get("modelServerPods")).get("jsonPatches")),
     )
-
-
-_SUFFIX = {"m": Decimal("0.001"), "": Decimal(1)}
-_SUFFIX |= {letter: Decimal(1000) ** n for n, letter in enumerate("kMGTPE", 1)}
-_SUFFIX |= {letter + "i": Decimal(1024) ** n for n, letter in enumerate("KMGTPE", 1)}
-
-
-def quantity(value: Any) -> Decimal | None:
-    """A Kubernetes quantity (``500m``, ``2Gi``, ``1``) in base units, None where it is none."""
-    text = str(value).strip()
-    digits = text.rstrip("kKMGTPEim")
-    try:
-        return Decimal(digits) * _SUFFIX[text[len(digits) :]]
-    except (InvalidOperation, KeyError):
-        return None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

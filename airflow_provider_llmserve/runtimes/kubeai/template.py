@@ -12,7 +12,8 @@ from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import at, items, mapping, name_of, text, uid_of
 from airflow_provider_llmserve.readiness.observed import Object
-from airflow_provider_llmserve.runtimes.kubeai.config import SystemConfig, quantity
+from airflow_provider_llmserve.runtimes.kubeai.config import SystemConfig
+from airflow_provider_llmserve.specs.quantity import quantity
 
 SERVER = "server"
 

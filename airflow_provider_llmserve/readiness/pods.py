@@ -16,8 +16,8 @@ from airflow_provider_llmserve.readiness.containers import Container, containers
 from airflow_provider_llmserve.readiness.events import event_text, events_about
 from airflow_provider_llmserve.readiness.fields import condition, is_true, items, moment, name_of, terminating, text
 from airflow_provider_llmserve.readiness.observed import Object, Observed
-from airflow_provider_llmserve.readiness.reasons import REASONS
-from airflow_provider_llmserve.readiness.state import Evidence
+from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
+from airflow_provider_llmserve.readiness.state import Assessment, Evidence
 
 SCHEDULING_GRACE = timedelta(minutes=5)
 """How long a pod may wait for a node before that is a failure: a node pool needs minutes to grow."""
@@ -99,6 +99,22 @@ def worst(troubles: Iterable[PodTrouble | None], pods: int | None = None) -> Pod
     others = sorted({t.reason for t in found} - {first.reason})
     also = f" (also {', '.join(others)})" if others else ""
     return replace(first, summary=f"{len(alike)} of {total} pods: {first.summary}: {named}{also}")
+
+
+def trouble_verdict(trouble: PodTrouble, *, serving: bool, note: str = "") -> Assessment:
+    """The verdict over a run that ``trouble`` stands in the way of, and that ``serving`` pods keep up or not.
+
+    ``note`` goes behind the summary: figures, or a cause.
+    """
+    return verdict(
+        trouble_state(fatal=trouble.fatal, serving=serving),
+        trouble.reason,
+        f"{trouble.summary} ({note})" if note else trouble.summary,
+        detail=trouble.detail,
+        advice=trouble.advice,
+        evidence=trouble.evidence,
+        fatal=trouble.fatal,
+    )
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from airflow_provider_llmserve.readiness.fields import (
     uid_of,
 )
 from airflow_provider_llmserve.readiness.observed import Object, Observed, Reply
-from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, pod_ended, worst
+from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, pod_ended, trouble_verdict, worst
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.rollout import (
     Rollout,
@@ -83,7 +83,8 @@ def judge(subject: Subject, deployment: Object, observed: Observed, now: datetim
         return _proof(subject, deployment, state, observed)
     trouble = _trouble(deployment, state, observed, now)
     if trouble is not None and (trouble.fatal or state.reason):
-        return _troubled(state, trouble)
+        figures = state.summary or f"{state.ready} of {state.wanted} pods are ready"
+        return trouble_verdict(trouble, serving=state.serving, note=figures)
     if state.reason:
         return verdict(State.PROGRESSING, state.reason, state.summary, evidence=state.evidence)
     if not rollout_complete(deployment):
@@ -139,20 +140,6 @@ def _thrown_out(deployment: Object, state: Rollout, observed: Observed, now: dat
             found = diagnose_pod(pod, observed, now, system=SYSTEM)
             if found is not None and not found.fatal:
                 yield found
-
-
-def _troubled(state: Rollout, trouble: PodTrouble) -> Assessment:
-    serving = state.serving
-    figures = state.summary or f"{state.ready} of {state.wanted} pods are ready"
-    return verdict(
-        trouble_state(fatal=trouble.fatal, serving=serving),
-        trouble.reason,
-        f"{trouble.summary} ({figures})",
-        detail=trouble.detail,
-        advice=trouble.advice,
-        evidence=trouble.evidence,
-        fatal=trouble.fatal if trouble.fatal != REASONS[trouble.reason].impossible else None,
-    )
 
 
 def _proof(subject: Subject, deployment: Object, state: Rollout, observed: Observed) -> Assessment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -12,7 +13,18 @@ from support.history import CASES, load, seen_at
 
 from airflow_provider_llmserve.readiness.events import event_count, event_text, event_time, events_about
 from airflow_provider_llmserve.readiness.observed import Observed, PodLog, Reply
-from airflow_provider_llmserve.readiness.pods import PodTrouble, WantedLog, diagnose_pod, logs_wanted, pod_age, pod_ready, worst
+from airflow_provider_llmserve.readiness.pods import (
+    PodTrouble,
+    WantedLog,
+    diagnose_pod,
+    logs_wanted,
+    pod_age,
+    pod_ready,
+    trouble_verdict,
+    worst,
+)
+from airflow_provider_llmserve.readiness.reasons import REASONS
+from airflow_provider_llmserve.readiness.state import Evidence, ReasonClass, State
 
 ROWS: list[dict[str, Any]] = yaml.safe_load((CASES / "pods.yaml").read_text())
 BASE: dict[str, Any] = {
@@ -184,3 +196,25 @@ def test_events_of_both_apis_newest_first_of_this_very_object() -> None:
     assert [event_count(e) for e in found] == [5, 3, 1]
     assert event_time(timeless) is None
     assert events_about(observed, BASE, "S") == [timeless]
+
+
+@pytest.mark.parametrize(
+    ("fatal", "serving", "state", "reason_class"),
+    [
+        (True, True, State.DEGRADED, ReasonClass.IMPOSSIBLE),
+        (True, False, State.FAILED, ReasonClass.IMPOSSIBLE),
+        (False, True, State.DEGRADED, ReasonClass.WAITING),
+        (False, False, State.PROGRESSING, ReasonClass.WAITING),
+    ],
+)
+@pytest.mark.parametrize("word", ["image_not_found", "unschedulable_gpu"])  # impossible by itself, and waiting
+def test_a_trouble_becomes_a_verdict_by_what_it_is_and_what_serves(
+    word: str, fatal: bool, serving: bool, state: State, reason_class: ReasonClass
+) -> None:
+    proof = (Evidence("Pod p", "status", "x"),)
+    trouble = PodTrouble("p", word, "it waits", "its words", evidence=proof, fatal=fatal)
+    said = trouble_verdict(trouble, serving=serving)
+    assert (said.state, said.reason_class, said.reason) == (state, reason_class, word)
+    assert (said.summary, said.detail, said.advice, said.evidence) == ("it waits", "its words", REASONS[word].advice, proof)
+    assert trouble_verdict(replace(trouble, advice="mend it"), serving=serving, note="0 of 1").summary == "it waits (0 of 1)"
+    assert trouble_verdict(replace(trouble, advice="mend it"), serving=serving).advice == "mend it"

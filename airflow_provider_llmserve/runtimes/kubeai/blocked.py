@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from airflow_provider_llmserve.readiness.events import event_text, event_time, events_about
 from airflow_provider_llmserve.readiness.fields import items, labels_of, mapping, moment, name_of, text
-from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, worst
+from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, trouble_verdict, worst
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
 from airflow_provider_llmserve.runtimes.kubeai import adapters
@@ -77,7 +77,10 @@ def cache_trouble(view: View) -> Assessment | None:
                 evidence=[evidence(claim, "status.phase", "Pending")],
             )
     trouble = job_trouble(view, f"load-cache-{view.name}")
-    return None if trouble is None else _told(view, replace(trouble, reason="cache_load_failed"), cause=trouble.reason)
+    if trouble is None:
+        return None
+    cause = trouble.reason if trouble.reason != "cache_load_failed" else ""
+    return trouble_verdict(replace(trouble, reason="cache_load_failed"), serving=view.serving, note=cause)
 
 
 def job_trouble(view: View, job_name: str) -> PodTrouble | None:
@@ -118,7 +121,7 @@ def pod_trouble(view: View) -> Assessment | None:
             remedy = f"KubeAI makes no other pod in its place: kubectl delete pod {name_of(pod)}. {found.advice or ''}".strip()
             troubles.append(replace(found, fatal=not view.differences(pod), advice=remedy))
     found = worst(troubles, pods=max(view.replicas, 1))
-    return None if found is None else _told(view, found)
+    return None if found is None else trouble_verdict(_advised(view, found), serving=view.serving)
 
 
 def no_room(view: View) -> Assessment | None:
@@ -162,24 +165,12 @@ def files_not_rolled(view: View) -> Assessment | None:
     )
 
 
-def _told(view: View, trouble: PodTrouble, cause: str = "") -> Assessment:
-    advice = trouble.advice
-    if (
-        trouble.reason == "unschedulable_gpu"
-        and view.stale
-        and view.serving
-        and view.config is not None
-        and view.config.surge > 0
-    ):
-        advice = (
-            "Free a GPU, or have modelRollouts.surge set to 0 in KubeAI's configuration: the new pod waits for the old one's GPU."
-        )
-    return verdict(
-        trouble_state(fatal=trouble.fatal, serving=view.serving),
-        trouble.reason,
-        trouble.summary + (f" ({cause})" if cause and cause != trouble.reason else ""),
-        detail=trouble.detail,
-        advice=advice,
-        evidence=trouble.evidence,
-        fatal=trouble.fatal,
+def _advised(view: View, trouble: PodTrouble) -> PodTrouble:
+    """With another remedy where an update waits for the GPU of the version before."""
+    waits = trouble.reason == "unschedulable_gpu" and view.stale and view.serving
+    if not waits or view.config is None or view.config.surge <= 0:
+        return trouble
+    remedy = (
+        "Free a GPU, or have modelRollouts.surge set to 0 in KubeAI's configuration: the new pod waits for the old one's GPU."
     )
+    return replace(trouble, advice=remedy)

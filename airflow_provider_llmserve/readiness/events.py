@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from airflow_provider_llmserve.readiness.fields import mapping, moment, name_of, number, text, uid_of
+from airflow_provider_llmserve.readiness.fields import mapping, moment, name_of, text, uid_of
 from airflow_provider_llmserve.readiness.observed import Object, Observed
 
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
@@ -46,8 +46,3 @@ def event_time(event: Object) -> datetime | None:
 
 def event_text(event: Object) -> str:
     return text(event, "message") or text(event, "note")
-
-
-def event_count(event: Object) -> int:
-    """How often it was seen."""
-    return number(event, "series", "count") or number(event, "count") or number(event, "deprecatedCount") or 1

@@ -89,10 +89,6 @@ def is_true(value: Object, kind: str) -> bool:
     return condition(value, kind).get("status") == "True"
 
 
-def is_false(value: Object, kind: str) -> bool:
-    return condition(value, kind).get("status") == "False"
-
-
 def owned_by(value: Object, uid: str) -> bool:
     """An ownerReference names ``uid``."""
     return bool(uid) and any(r.get("uid") == uid for r in items(value, "metadata", "ownerReferences"))

@@ -6,7 +6,7 @@ Objects are raw Kubernetes JSON. Nothing here does I/O or reads a clock.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -83,5 +83,3 @@ class Expected:
     uid: str = ""
     present: bool = True
     before: Object | None = None
-    companions: tuple[Object, ...] = field(default=())
-    """The other manifests that were applied with it (Service, Secret)."""

@@ -52,12 +52,6 @@ def pod_ended(pod: Object) -> bool:
     return text(pod, "status", "phase") in ("Failed", "Succeeded")
 
 
-def pod_age(pod: Object, now: datetime) -> timedelta:
-    """Time since it was created, zero where that is not known."""
-    created = moment(pod, "metadata", "creationTimestamp")
-    return max(now - created, timedelta(0)) if created else timedelta(0)
-
-
 def diagnose_pod(
     pod: Object, observed: Observed, now: datetime, *, system: str = "", grace: timedelta = SCHEDULING_GRACE
 ) -> PodTrouble | None:

@@ -19,7 +19,7 @@ from support.history import load, objects_of, recorded, seen_at
 
 from airflow_provider_llmserve.readiness import fields
 from airflow_provider_llmserve.readiness.observed import Observed
-from airflow_provider_llmserve.readiness.pods import diagnose_pod, logs_wanted, pod_age, pod_ready
+from airflow_provider_llmserve.readiness.pods import diagnose_pod, logs_wanted, pod_ready
 from airflow_provider_llmserve.readiness.rollout import creation_trouble, current_replica_set, rollout, rollout_complete
 from airflow_provider_llmserve.replay.judge import assess_of
 
@@ -60,7 +60,6 @@ def read_pod(pod: Any, *events: Any) -> None:
     diagnose_pod(pod, seen, NOW)
     logs_wanted(seen)
     pod_ready(pod)
-    pod_age(pod, NOW)
 
 
 def read_event(event: Any) -> None:

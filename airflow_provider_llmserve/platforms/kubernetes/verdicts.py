@@ -116,7 +116,7 @@ class Watcher:
     def _expect(self) -> Expected:
         run, native, at = self._run, self._run.native, datetime.now(timezone.utc)
         assert run.spec is not None
-        primary, *others = self._rendered(run.spec, run.stopped)
+        primary = self._rendered(run.spec, run.stopped)[0]
         before: Object | None = None
         if isinstance(native, Standing):
             before = native.before
@@ -124,7 +124,7 @@ class Watcher:
         if before is None and run.previous is not None:
             # Whoever goes on with a wait (another triggerer, a sensor) did not see what the write replaced; the record has it.
             before = self._rendered(run.previous.spec, run.previous.stopped)[0]
-        return Expected(manifest=primary, asked_at=at, uid=run.uid, before=before, companions=tuple(others))
+        return Expected(manifest=primary, asked_at=at, uid=run.uid, before=before)
 
     def _rendered(self, spec: ServeSpec, stopped: bool) -> list[Manifest]:
         run, spec = self._run, ownership.resolved(spec, self._run.name)

@@ -159,7 +159,7 @@ def watched(name: str) -> list[Watched]:
 def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> list[Lookup]:
     """The Secrets, claims and account that the pods stand on, and the Services whose names we take."""
     assert isinstance(spec, HuggingFaceServe)
-    return list(common_lookups(spec, name))
+    return list(common_lookups(spec))
 
 
 def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:

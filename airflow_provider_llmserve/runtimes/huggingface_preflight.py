@@ -15,7 +15,6 @@ from airflow_provider_llmserve.runtimes.base import PVC, SECRET, SERVICE_ACCOUNT
 from airflow_provider_llmserve.runtimes.huggingface_cli import command_line
 from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
 from airflow_provider_llmserve.runtimes.huggingface_profile import overlaid
-from airflow_provider_llmserve.runtimes.ownership import CONNECTION, companion_name
 from airflow_provider_llmserve.runtimes.pod_rules import pod_findings
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
@@ -25,11 +24,10 @@ _RESERVED_VOLUMES = ("model", "shm", "storage-secret")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
 
 
-def common_lookups(spec: HuggingFaceServe, name: str) -> Iterator[Lookup]:
-    """The objects that the pods stand on, but for the Secret that we make ourselves of Airflow connections."""
+def common_lookups(spec: HuggingFaceServe) -> Iterator[Lookup]:
+    """The objects that the pods stand on."""
     for secret in dict.fromkeys([*spec.secrets, *filter(None, (spec.storage_secret, spec.registry_secret))]):
-        if not secret.startswith(CONNECTION) and secret != companion_name(name):
-            yield Lookup(SECRET, secret)
+        yield Lookup(SECRET, secret)
     if spec.service_account:
         yield Lookup(SERVICE_ACCOUNT, spec.service_account)
     for claim in _existing_claims(spec):
@@ -53,7 +51,7 @@ def common_findings(
     yield from pod_findings(laid_over(spec, settings)[0])
     yield from _image(image, settings)
     yield from _volumes(spec)
-    yield from _missing(spec, name, facts)
+    yield from _missing(spec, facts)
 
 
 def common_notes(spec: HuggingFaceServe, version: Version | None) -> Iterator[str]:
@@ -96,12 +94,12 @@ def _existing_claims(spec: HuggingFaceServe) -> Iterator[str]:
             yield pod_template.claim_of(volume, "")
 
 
-def _missing(spec: HuggingFaceServe, name: str, facts: Facts) -> Iterator[str]:
+def _missing(spec: HuggingFaceServe, facts: Facts) -> Iterator[str]:
     remedies: dict[Kind, Any] = {
         SECRET: "create it in the namespace first",
         SERVICE_ACCOUNT: "create it in the namespace first",
         PVC: "create the claim, or give spec.size to have one made",
     }
-    for lookup in common_lookups(spec, name):
+    for lookup in common_lookups(spec):
         if present(facts, lookup.kind, lookup.name) is False:
             yield f"{lookup.kind.kind} {lookup.name!r} does not exist; {remedies[lookup.kind]}"

@@ -139,7 +139,7 @@ def bounds(spec: HuggingFaceServe) -> tuple[int, int]:
 def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> list[Lookup]:
     """KServe itself, the object that stands there, and what the pods stand on."""
     assert isinstance(spec, HuggingFaceServe)
-    found = [*common_lookups(spec, name), _ISVC_CRD, Lookup(INFERENCE_SERVICE, name)]
+    found = [*common_lookups(spec), _ISVC_CRD, Lookup(INFERENCE_SERVICE, name)]
     return [*found, _KNATIVE_CRD] if spec.deployment_mode == "Knative" else found
 
 

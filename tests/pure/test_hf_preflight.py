@@ -94,7 +94,7 @@ def test_nothing_is_found_where_nothing_is_wrong_or_nothing_could_be_read(fields
 
 
 def test_every_lookup_is_one_that_a_finding_reads() -> None:
-    spec = HuggingFaceServe.parse({**BASE, "service_name": "front", "secrets": ["hub", "conn:hub"], "storage_secret": "keys"})
+    spec = HuggingFaceServe.parse({**BASE, "service_name": "front", "secrets": ["hub"], "storage_secret": "keys"})
     runtime = runtime_for(spec)
     asked = runtime.lookups(spec, name="bert", settings=CONNECTION)
     assert {(a.kind.kind, a.name) for a in asked} == {("Secret", "hub"), ("Secret", "keys")}

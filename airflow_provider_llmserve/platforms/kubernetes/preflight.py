@@ -48,13 +48,12 @@ async def findings(client: Client, settings: Settings, runtime: Runtime, want: W
     except BadInput as e:
         return [f"{e.subject}: {f}" for f in e.findings]
     looked, denied, refused, other = await asyncio.gather(
-        _facts(client, settings, runtime, want),
+        _facts(client, settings, runtime, want.name, todo),
         _denied(client, settings.namespace, [*permissions(runtime, want.spec), *_to_write(todo)]),
         _refusals(client, settings, runtime, want, todo),
         _other_runtime(client, settings, runtime, want),
     )
-    spec = ownership.resolved(want.spec, want.name)
-    found = runtime.findings(spec, name=want.name, settings=settings, facts=looked)
+    found = runtime.findings(todo.spec, name=want.name, settings=settings, facts=looked)
     return list(dict.fromkeys([*denied, *other, *found, *refused]))
 
 
@@ -72,16 +71,13 @@ def _to_write(todo: Plan) -> list[Permission]:
     return [Permission(k.group, k.plural, ("get", "create", "patch", "delete")) for k in kinds]
 
 
-async def _facts(client: Client, settings: Settings, runtime: Runtime, want: Want) -> Facts:
-    spec = ownership.resolved(want.spec, want.name)
-    lookups = list(dict.fromkeys(runtime.lookups(spec, name=want.name, settings=settings)))
+async def _facts(client: Client, settings: Settings, runtime: Runtime, name: str, todo: Plan) -> Facts:
+    lookups = list(dict.fromkeys(runtime.lookups(todo.spec, name=name, settings=settings)))
     answers = await asyncio.gather(*(_look(client, settings, lookup) for lookup in lookups))
     objects: dict[Lookup, Any] = {lookup: answer[0] for lookup, answer in zip(lookups, answers, strict=True) if answer}
-    if ownership.connections(want.spec):
-        # Ours to make, so it is no finding that it is not there yet.
-        name = ownership.companion_name(want.name)
-        objects.update({k: v or {"metadata": {"name": name}} for k, v in objects.items() if (k.kind, k.name) == (SECRET, name)})
-    return Facts(objects)
+    # Ours to make, so it is no finding that it is not there yet.
+    ours = {Lookup(SECRET, name_of(m)): m for m in todo.others if kind_of(m) == SECRET}
+    return Facts({lookup: found or ours.get(lookup) for lookup, found in objects.items()})
 
 
 async def _look(client: Client, settings: Settings, lookup: Lookup) -> tuple[Any] | None:

@@ -15,6 +15,7 @@ from airflow_provider_llmserve.platforms.kubernetes.asking import Asker
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
 from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, same_deployment, seen
+from airflow_provider_llmserve.platforms.kubernetes.writing import rendered
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed, PodLog
 from airflow_provider_llmserve.readiness.pods import WantedLog, logs_wanted
 from airflow_provider_llmserve.readiness.reasons import verdict
@@ -127,8 +128,8 @@ class Watcher:
         return Expected(manifest=primary, asked_at=at, uid=run.uid, before=before)
 
     def _rendered(self, spec: ServeSpec, stopped: bool) -> list[Manifest]:
-        run, spec = self._run, ownership.resolved(spec, self._run.name)
-        return self._runtime.render(spec, name=run.name, namespace=run.namespace, stopped=stopped, settings=self._settings)
+        where = {"name": self._run.name, "namespace": self._run.namespace}
+        return rendered(spec, **where, stopped=stopped, runtime=self._runtime, settings=self._settings)[1]
 
     def _endpoint(self, observed: Observed) -> Endpoint:
         return endpoint(self._runtime, self._settings, self._run, observed)
@@ -190,8 +191,7 @@ def endpoint(runtime: Runtime, settings: Settings, run: ServingRun, observed: Ob
         spec_hash=run.spec.hash,
         owner=run.owner or Owner(),
     )
-    spec = ownership.resolved(run.spec, run.name)
-    made = runtime.endpoint(spec, identity=identity, settings=settings, observed=observed)
+    made = runtime.endpoint(run.spec, identity=identity, settings=settings, observed=observed)
     if settings.access == "direct" or not service_of(made.service.url):
         return made
     service = made.service.model_copy(update={"api_server": settings.kubernetes_conn_id})

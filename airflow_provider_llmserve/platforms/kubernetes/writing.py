@@ -24,6 +24,7 @@ from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, Manifest, Runtim
 from airflow_provider_llmserve.runtimes.belonging import Belonging, others_wrote
 from airflow_provider_llmserve.runtimes.ownership import MANAGED_BY, Record
 from airflow_provider_llmserve.settings import Settings
+from airflow_provider_llmserve.specs import ServeSpec
 
 OnApplied = Callable[[ServingRun], None]
 
@@ -37,6 +38,8 @@ TRIES = 10
 class Plan:
     """The manifests of a want, without record and owner: the primary, the others, the Secret with values."""
 
+    spec: ServeSpec
+    """As the runtime reads it: connections stand for the Secret with their values."""
     primary: Manifest
     others: tuple[Manifest, ...]
 
@@ -51,15 +54,24 @@ class Plan:
         return (_companion(want.name, Record(want.owner, want.spec, want.stopped, others=self.names, ttl=want.ttl)),)
 
 
+def rendered(
+    spec: ServeSpec, *, name: str, namespace: str, stopped: bool, runtime: Runtime, settings: Settings
+) -> tuple[ServeSpec, list[Manifest]]:
+    """The spec as its runtime reads it, and what that renders to: the one place where connections become our Secret."""
+    spec = ownership.resolved(spec, name)
+    return spec, runtime.render(spec, name=name, namespace=namespace, stopped=stopped, settings=settings)
+
+
 async def plan(want: Want, runtime: Runtime, settings: Settings) -> Plan:
     """Render a want. Raises :class:`BadInput` for a connection that gives no secret."""
-    spec = ownership.resolved(want.spec, want.name)
-    rendered = runtime.render(spec, name=want.name, namespace=settings.namespace, stopped=want.stopped, settings=settings)
-    primary, *others = (_labelled(m) for m in rendered)
+    spec, manifests = rendered(
+        want.spec, name=want.name, namespace=settings.namespace, stopped=want.stopped, runtime=runtime, settings=settings
+    )
+    primary, *others = (_labelled(m) for m in manifests)
     conn_ids = ownership.connections(want.spec)
     if conn_ids:
         others.append(_labelled(secrets.manifest(ownership.companion_name(want.name), await secrets.values(conn_ids))))
-    return Plan(primary, tuple(others))
+    return Plan(spec, primary, tuple(others))
 
 
 class Writer:

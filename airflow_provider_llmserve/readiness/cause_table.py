@@ -88,8 +88,8 @@ class Sign:
     """Any of these, case ignored; ``…`` stands for up to 400 characters, line ends included; empty: ``beside`` is enough."""
     reason: str
     """The word for it."""
-    remedy: str | None = None
-    """What to do, where the word's own remedy does not say it."""
+    advice: str | None = None
+    """What to do, where the word's own advice does not say it."""
 
 
 PULL = ("ErrImagePull", "ImagePullBackOff", "Failed", "")
@@ -207,8 +207,8 @@ FETCH = (
 )
 
 SERVER = (
-    Sign(where=LOG, texts=("error: argument --", "unrecognized arguments:", "ambiguous option:"), reason="invalid_flag", remedy="Correct the arguments; huggingfaceserver drops unknown flags silently."),
-    Sign(system=HUGGINGFACESERVER, where=LOG, texts=("in <lambda>…keyerror: '",), reason="invalid_flag", remedy="--backend is auto, huggingface or vllm."),
+    Sign(where=LOG, texts=("error: argument --", "unrecognized arguments:", "ambiguous option:"), reason="invalid_flag", advice="Correct the arguments; huggingfaceserver drops unknown flags silently."),
+    Sign(system=HUGGINGFACESERVER, where=LOG, texts=("in <lambda>…keyerror: '",), reason="invalid_flag", advice="--backend is auto, huggingface or vllm."),
     Sign(system=HUGGINGFACESERVER, where=LOG, texts=("cannot pickle '_thread.lock'", "child process […died"), reason="workers_unusable"),
     Sign(system=HUGGINGFACESERVER, where=LOG, texts=("unsupported task:", "task couldn't be inferred", "task…is not supported"), reason="task_unknown"),
     Sign(system=HUGGINGFACESERVER, where=LOG, texts=("unrecognized configuration class",), reason="task_unfit"),
@@ -240,7 +240,7 @@ SERVER = (
     Sign(system=OLLAMA, where=EVENT | LOG, texts=("does not support generate",), reason="feature_wrong"),
     Sign(system=INFINITY, where=LOG, texts=("no such option:",), reason="invalid_flag"),
     Sign(system=INFINITY, where=LOG, texts=("filenotfounderror…/config.json'",), reason="model_files_missing"),
-    Sign(system=INFINITY, where=LOG, texts=("indexerror: list index out of range",), reason="no_gpu", remedy="Request a GPU, or set --device cpu."),
+    Sign(system=INFINITY, where=LOG, texts=("indexerror: list index out of range",), reason="no_gpu", advice="Request a GPU, or set --device cpu."),
 )
 
 ADAPTER = (
@@ -259,7 +259,7 @@ ADAPTER = (
 )
 
 GENERIC = (
-    Sign(system=VLLM, where=LOG, texts=("typeerror: 'nonetype' object is not",), reason="architecture_unknown", remedy="Give config.json its architectures, or set huggingface_task."),
+    Sign(system=VLLM, where=LOG, texts=("typeerror: 'nonetype' object is not",), reason="architecture_unknown", advice="Give config.json its architectures, or set huggingface_task."),
     Sign(where=PRINTED, texts=("we couldn't connect to '", "can't load the configuration of", "trying to locate the files on the hub"), reason="hub_unreachable"),
     Sign(system=VLLM, where=LOG | HTTP, texts=("enginedeaderror", "enginecore encountered"), reason="engine_dead"),
     Sign(system=VLLM, where=LOG, texts=("engine core initialization failed", "workerproc initialization failed"), reason="engine_start_failed"),
@@ -288,8 +288,8 @@ LOCAL = (
 )
 
 REQUEST = (
-    Sign(system=OPEN_INFERENCE, where=HTTP, texts=("tensors used as indices must be",), reason="task_unfit", remedy="The text holds no mask token of this model."),
-    Sign(system=OPEN_INFERENCE, where=HTTP, texts=("does not support inference",), reason="task_unfit", remedy="This model has no prediction; ask it by the OpenAI protocol."),
+    Sign(system=OPEN_INFERENCE, where=HTTP, texts=("tensors used as indices must be",), reason="task_unfit", advice="The text holds no mask token of this model."),
+    Sign(system=OPEN_INFERENCE, where=HTTP, texts=("does not support inference",), reason="task_unfit", advice="This model has no prediction; ask it by the OpenAI protocol."),
 )
 
 # fmt: on

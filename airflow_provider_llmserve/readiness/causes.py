@@ -25,16 +25,11 @@ _PREFIX = re.compile(
 
 @dataclass(frozen=True)
 class Cause:
-    """A recognised failure: a word of ``reasons``, the line that gave it away, and a remedy where the word's own does not say it."""
+    """A recognised failure: a word of ``reasons``, the line that gave it away, and what to do (None: what the word says)."""
 
     reason: str
     line: str
-    remedy: str | None = None
-
-    @property
-    def advice(self) -> str:
-        """What to do: the remedy, else the word's own."""
-        return self.remedy or REASONS[self.reason].remedy
+    advice: str | None = None
 
 
 def cause_in_log(text: str, system: str = "") -> Cause | None:
@@ -51,7 +46,10 @@ def cause_in(where: Place, reason: str, message: str, system: str = "") -> Cause
     ``reason`` is the field of that name; for ``terminated`` it may also be the exit code, for ``http`` the status.
     """
     found = sign_in(where, reason, message, system)
-    return Cause(found[0].reason, found[1], found[0].remedy) if found else None
+    if found is None:
+        return None
+    sign, line = found
+    return Cause(sign.reason, line, sign.advice or REASONS[sign.reason].advice)
 
 
 def sign_in(where: Place, reason: str, message: str, system: str = "") -> tuple[Sign, str] | None:

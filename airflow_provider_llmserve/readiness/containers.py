@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -143,11 +143,11 @@ def _exit_cause(pod: Object, one: Container, observed: Observed, system: str) ->
     for event in events_about(observed, pod, "Killing"):
         found = cause_in("event", "Killing", event_text(event))
         if found and code in ("137", "143") and f"container {one.name} " in event_text(event).lower():
-            return Cause(found.reason, event_text(event), found.remedy)
+            return replace(found, line=event_text(event))
     found = cause_in("terminated", reason, message, system) or cause_in("terminated", code, message, system)
     line = _last_words(pod, one, observed) or last_line(message)
     if found:
-        return Cause(found.reason, line, found.remedy)
+        return replace(found, line=line)
     if one.init and system == "storage-initializer":
         return Cause("model_download_failed", line)
     return Cause("container_restarting" if one.exits <= 1 else "crash_loop", line)

@@ -149,7 +149,7 @@ def _trouble(
         reason=cause.reason,
         summary=summary,
         detail=cause.line,
-        advice=cause.remedy,
+        advice=cause.advice,
         evidence=(Evidence(f"Pod {name_of(pod)}", field, value, since.isoformat() if since else ""),),
         since=since,
         fatal=REASONS[cause.reason].impossible if fatal is None else fatal,
@@ -167,7 +167,7 @@ def _thrown_out(pod: Object, observed: Observed) -> PodTrouble | None:
     if cause is not None:
         since = moment(by_condition, "lastTransitionTime") or moment(pod, "metadata", "deletionTimestamp")
         line = message or text(by_condition, "message")
-        found = Cause(cause.reason, line or cause.line, cause.remedy)
+        found = replace(cause, line=line or cause.line)
         field = "status.reason" if reason else "conditions[DisruptionTarget].reason"
         return _trouble(
             pod, found, REASONS[cause.reason].meaning, field=field, value=reason or text(by_condition, "reason"), since=since
@@ -200,7 +200,7 @@ def _unscheduled(pod: Object, observed: Observed, now: datetime, grace: timedelt
     cause = cause_in("condition", reason, message)
     if cause is None:
         return None
-    cause = Cause(cause.reason, message, cause.remedy)
+    cause = replace(cause, line=message)
     if cause.reason in ("pvc_unbound", "pvc_missing"):
         cause = _claim_cause(pod, observed) or cause
     since = moment(scheduled, "lastTransitionTime") or moment(pod, "metadata", "creationTimestamp")
@@ -225,7 +225,7 @@ def _claim_cause(pod: Object, observed: Observed) -> Cause | None:
         for event in events_about(observed, about, "ProvisioningFailed", "FailedBinding") if name else ():
             found = cause_in("event", text(event, "reason"), event_text(event))
             if found:
-                return Cause(found.reason, event_text(event), found.remedy)
+                return replace(found, line=event_text(event))
     return None
 
 
@@ -238,7 +238,7 @@ def _container_trouble(pod: Object, one: Container, observed: Observed, now: dat
         return _exit(pod, one, observed, now, system)
     cause = cause_in("waiting", reason, message, system) if reason not in _CREATING else None
     if cause:
-        found = Cause(cause.reason, message or cause.line, cause.remedy)
+        found = replace(cause, line=message or cause.line)
         trouble = _trouble(
             pod, found, f"container {one.name}: {reason}", field=f"{one.field}.state.waiting.reason", value=reason, since=None
         )
@@ -272,7 +272,7 @@ def _pull_trouble(pod: Object, one: Container, observed: Observed, reason: str, 
     summary = f"container {one.name}: image {text(one.spec, 'image') or '?'} is not pulled"
     trouble = _trouble(
         pod,
-        Cause(cause.reason, line, cause.remedy),
+        replace(cause, line=line),
         summary,
         field=f"{one.field}.state.waiting.reason",
         value=reason,
@@ -307,7 +307,7 @@ def _before_start(pod: Object, observed: Observed, all_containers: list[Containe
     for event in events_about(observed, pod, *_BEFORE_START):
         cause = cause_in("event", text(event, "reason"), event_text(event))
         if cause:
-            found = Cause(cause.reason, event_text(event), cause.remedy)
+            found = replace(cause, line=event_text(event))
             return _trouble(
                 pod,
                 found,

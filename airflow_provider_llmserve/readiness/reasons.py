@@ -43,7 +43,7 @@ def verdict(
         reason_class=reason_class,
         summary=summary,
         detail=detail,
-        advice=row.remedy if advice is None else advice,
+        advice=row.advice if advice is None else advice,
         evidence=tuple(evidence),
         retryable=row.retry,
         ask=tuple(ask),
@@ -81,7 +81,7 @@ def documentation() -> str:
         lines += ["", f"## {title}", "", "| word | class | retry | meaning | what to do |", "|---|---|---|---|---|"]
         for row in rows:
             retry = "yes" if row.retry else "no"
-            lines.append(f"| `{row.word}` | {row.reason_class.value} | {retry} | {row.meaning} | {row.remedy} |")
+            lines.append(f"| `{row.word}` | {row.reason_class.value} | {retry} | {row.meaning} | {row.advice} |")
     lines += [
         "",
         "# Failure texts",
@@ -93,7 +93,7 @@ def documentation() -> str:
         lines += ["", f"## {title}", "", "| written by | where | beside | text | word |", "|---|---|---|---|---|"]
         for sign in signs:
             systems, places = ", ".join(sorted(sign.system)), ", ".join(sorted(sign.where))
-            word = f"`{sign.reason}`" + (f": {sign.remedy}" if sign.remedy else "")
+            word = f"`{sign.reason}`" + (f": {sign.advice}" if sign.advice else "")
             lines.append(f"| {systems} | {places} | {_quoted(sign.beside)} | {_quoted(sign.texts)} | {word} |")
     return "\n".join(lines) + "\n"
 

@@ -131,7 +131,7 @@ def creation_trouble(owner: Object, observed: Observed) -> PodTrouble | None:
         reason=cause.reason,
         summary="the API server refuses a pod",
         detail=message,
-        advice=cause.remedy,
+        advice=cause.advice,
         evidence=(
             Evidence(f"{text(owner, 'kind')} {name_of(owner)}", "FailedCreate", message, since.isoformat() if since else ""),
         ),

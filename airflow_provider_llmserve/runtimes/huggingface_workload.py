@@ -160,7 +160,7 @@ def _proof(subject: Subject, deployment: Object, state: Rollout, observed: Obser
         word,
         said,
         detail=reply.text[:500],
-        advice=cause.remedy if cause else None,
+        advice=cause.advice if cause else None,
         evidence=(proof,),
         ask=ask,
     )

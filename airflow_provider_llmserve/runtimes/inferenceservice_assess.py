@@ -189,13 +189,13 @@ def _controller_says(view: _View) -> Assessment | None:
         said = f"the controller cannot render this spec: {reason}"
         not_found = _runtime_not_found(view)
         final = bool(not_found) or view.waited > INVALID_GRACE
-        return _hopeless(view, invalid.reason, said, proof, not_found or message, fatal=final, advice=invalid.remedy)
+        return _hopeless(view, invalid.reason, said, proof, not_found or message, fatal=final, advice=invalid.advice)
     for where, source, message in _messages(view):
         cause = cause_in(where, "", message, _SYSTEM)
         if cause is not None:
             said, proof = "the controller cannot act on this spec", view.proof(source, message[:300])
             final = REASONS[cause.reason].impossible
-            return _hopeless(view, cause.reason, said, proof, message, fatal=final, advice=cause.remedy)
+            return _hopeless(view, cause.reason, said, proof, message, fatal=final, advice=cause.advice)
     failed = next((c for c in items(view.live, "status", "conditions") if c.get("reason") == "ReconcileFailed"), None)
     if failed is not None and view.waited > CONTROLLER_GRACE:
         message = text(failed, "message")

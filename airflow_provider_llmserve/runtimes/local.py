@@ -323,7 +323,7 @@ def _trouble(seen: Snapshot, fault: Fault, name: str) -> Assessment:
         cause.reason,
         summary,
         detail=fault.text,
-        advice=cause.remedy,
+        advice=cause.advice,
         evidence=(Evidence(f"local server of {name}", "log", fault.text, fault.at),),
         fatal=fault.final,
     )

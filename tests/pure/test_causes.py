@@ -25,14 +25,14 @@ TEXTS: list[dict[str, Any]] = yaml.safe_load((CASES / "texts.yaml").read_text())
 def test_each_row_is_found_by_its_own_text(sign: Sign) -> None:
     assert sign.reason in REASONS
     assert sign.texts or sign.beside, "a row without either would match everything"
-    assert "|" not in "".join((*sign.texts, *sign.beside, sign.remedy or "")), "would break the table of docs/reasons.md"
+    assert "|" not in "".join((*sign.texts, *sign.beside, sign.advice or "")), "would break the table of docs/reasons.md"
     for system, where, beside, text in product(sign.system, sign.where, sign.beside or ("",), sign.texts or ("",)):
         said = text.replace("…", " some words in between ")
         found = cause_in(where, beside, said, "" if system == "any pod" else system)
         assert found is not None, (where, beside, text)
         assert found.reason == sign.reason, f"{text!r} is hidden by a row of {found.reason}"
-        if sign.remedy:
-            assert found.remedy == sign.remedy
+        if sign.advice:
+            assert found.advice == sign.advice
 
 
 @pytest.mark.parametrize("case", TEXTS, ids=lambda c: f"{c.get('system', '')}-{c['reason']}")

@@ -47,9 +47,9 @@ def test_each_word_is_documented() -> None:
     for word, reason in REASONS.items():
         assert re.fullmatch("[a-z0-9_]+", word)
         assert reason.meaning.endswith("."), word
-        assert "|" not in reason.meaning + reason.remedy, f"{word} would break the table"
+        assert "|" not in reason.meaning + reason.advice, f"{word} would break the table"
         if reason.impossible:
-            assert reason.remedy.endswith((".", "?")), f"{word}: what is impossible needs a remedy"
+            assert reason.advice.endswith((".", "?")), f"{word}: what is impossible needs a remedy"
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -60,7 +60,7 @@ def test_the_page_is_up_to_date() -> None:
 def test_a_verdict_takes_class_retry_and_advice_from_the_table() -> None:
     said = verdict(State.FAILED, "image_not_found", "x")
     assert (said.reason_class, said.retryable, said.settled) == (ReasonClass.IMPOSSIBLE, False, True)
-    assert said.advice == REASONS["image_not_found"].remedy
+    assert said.advice == REASONS["image_not_found"].advice
     assert verdict(State.FAILED, "image_not_found", "x", advice="do that").advice == "do that"
     assert not verdict(State.PROGRESSING, "image_not_found", "x", fatal=False).settled
     assert verdict(State.FAILED, "unschedulable_gpu", "x", fatal=True).settled

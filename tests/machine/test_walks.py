@@ -1,6 +1,6 @@
-"""How little a new thing takes: each patch of ``walks/`` is the work by hand, applied to a copy of the tree and tried there.
+"""How little a new thing takes: each patch of ``tests/pure/walks/`` is the work by hand, applied to a copy of the tree and tried there.
 
-``walks/README.md`` says what stands in a patch's head and how to renew one.
+``tests/pure/walks/README.md`` says what stands in a patch's head and how to renew one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-WALKS = sorted((Path(__file__).parent / "walks").glob("*.patch"))
+WALKS = sorted((ROOT / "tests" / "pure" / "walks").glob("*.patch"))
 MADE = {"__pycache__", ".pytest_cache", ".hypothesis"}
 
 pytestmark = pytest.mark.skipif(

@@ -8,9 +8,7 @@ No secret ever enters it.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -24,7 +22,7 @@ from airflow_provider_llmserve.place import Place
 if TYPE_CHECKING:
     import openai as openai_sdk
 
-    from airflow_provider_llmserve.platforms.inference.oip import OpenInferenceClient
+    from airflow_provider_llmserve.oip.client import OpenInferenceClient
 
 
 class _Wire(BaseModel):
@@ -183,12 +181,12 @@ class Endpoint(_Wire):
     def oip(self, **options: Any) -> OpenInferenceClient:
         """A ready client of the Open Inference Protocol: predictions of a classifier, a fill-mask or an embedding model.
 
-        ``options`` are those of :class:`~airflow_provider_llmserve.platforms.inference.oip.OpenInferenceClient`
+        ``options`` are those of :class:`~airflow_provider_llmserve.oip.client.OpenInferenceClient`
         (``timeout``, ``retries``, ``concurrency``, ``batch_size``, ``transport``). Raises :class:`BadInput` where the model does not
         speak it.
         """
         # Like the openai package, the client is made here and lives elsewhere.
-        from airflow_provider_llmserve.platforms.inference.oip import OpenInferenceClient
+        from airflow_provider_llmserve.oip.client import OpenInferenceClient
 
         if self.oip_url is None:
             raise BadInput(self.identity.name, "does not speak the Open Inference Protocol; use endpoint.openai()")
@@ -208,17 +206,3 @@ class Endpoint(_Wire):
         if self.openai_service is None:
             raise BadInput(self.identity.name, f"does not speak the OpenAI protocol (task {self.task}); use endpoint.oip()")
         return self.openai_service
-
-
-_IN_CLUSTER = re.compile(r"(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(\..*)?")
-
-
-def service_of(url: str) -> str:
-    """``namespace/name:port`` of the Service at an in-cluster URL, as the API server's proxy names it (``https:name:port`` where
-    it speaks TLS); empty for any other URL."""
-    parts = urlsplit(url)
-    match = _IN_CLUSTER.fullmatch(parts.hostname or "")
-    if match is None:
-        return ""
-    secure = parts.scheme == "https"
-    return f"{match['namespace']}/{'https:' if secure else ''}{match['name']}:{parts.port or (443 if secure else 80)}"

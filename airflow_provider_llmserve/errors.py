@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_llmserve.readiness.state import Assessment
+    from airflow_provider_llmserve.readiness.state import Verdict
 
 
 class LLMServeError(Exception):
@@ -82,7 +82,7 @@ class Superseded(LLMServeError):
 
 
 class _WithAssessment(LLMServeError):
-    def __init__(self, message: str, assessment: Assessment | None = None):
+    def __init__(self, message: str, assessment: Verdict | None = None):
         self.assessment = assessment
         super().__init__(message)
 
@@ -90,7 +90,7 @@ class _WithAssessment(LLMServeError):
 class ServingFailed(_WithAssessment):
     """The deployment cannot become ready. Retryable exactly when the assessment says so."""
 
-    def __init__(self, message: str, assessment: Assessment | None = None):
+    def __init__(self, message: str, assessment: Verdict | None = None):
         super().__init__(message, assessment)
         if assessment is not None:
             self.retryable = assessment.retryable

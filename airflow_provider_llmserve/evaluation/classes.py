@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from airflow_provider_llmserve.evaluation.dataset import Label, Row
 from airflow_provider_llmserve.evaluation.metrics import IGNORED_LABEL, Output
-from airflow_provider_llmserve.oip import Classification, FilledMask, Prediction, TokenClassification
+from airflow_provider_llmserve.oip.wire import Classification, FilledMask, Prediction, TokenClassification
 
 CLASSIFICATION_TASKS = ("sequence_classification", "token_classification")
 SCORED_TASKS = (*CLASSIFICATION_TASKS, "fill_mask")

@@ -14,7 +14,7 @@ from airflow_provider_llmserve.evaluation import classes
 from airflow_provider_llmserve.evaluation.dataset import Row, cap
 from airflow_provider_llmserve.evaluation.gates import Gate, parse_gates
 from airflow_provider_llmserve.evaluation.metrics import METRICS
-from airflow_provider_llmserve.oip import TASKS
+from airflow_provider_llmserve.oip.wire import TASKS
 
 _COMPARED = {"dataset", "asking", "n", "errors", "metrics"}
 
@@ -23,7 +23,7 @@ def _usual_metrics(endpoint: Endpoint) -> tuple[str, ...]:
     return ("accuracy", "macro_f1") if endpoint.task in classes.CLASSIFICATION_TASKS else ("exact_match",)
 
 
-class Plan(BaseModel):
+class EvaluationPlan(BaseModel):
     """An evaluation: of what, on what, how to ask, and what to measure."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -59,7 +59,7 @@ class Plan(BaseModel):
     """How often a request is asked anew after a time-out, a lost connection, a 429 or a 5xx."""
 
     @classmethod
-    def parse(cls, **values: Any) -> Plan:
+    def parse(cls, **values: Any) -> EvaluationPlan:
         """Check everything that needs no data set. Raises :class:`BadInput` with every finding at once."""
         endpoint = Endpoint.of(values.pop("endpoint"))
         gates: Sequence[Gate | Mapping[str, Any]] = values.pop("gates", ())

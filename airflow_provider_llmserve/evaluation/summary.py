@@ -12,7 +12,7 @@ from typing import Any
 from airflow_provider_llmserve.evaluation import gates
 from airflow_provider_llmserve.evaluation.dataset import Row
 from airflow_provider_llmserve.evaluation.metrics import METRICS, Output
-from airflow_provider_llmserve.evaluation.plan import Plan
+from airflow_provider_llmserve.evaluation.plan import EvaluationPlan
 
 MIN_SAMPLES_P95 = 20
 
@@ -32,7 +32,9 @@ class Answer:
     finish_reason: str | None = None
 
 
-def summarise(plan: Plan, rows: Sequence[Row], answers: Sequence[Answer], *, dataset_sha256: str, results: str) -> dict[str, Any]:
+def summarise(
+    plan: EvaluationPlan, rows: Sequence[Row], answers: Sequence[Answer], *, dataset_sha256: str, results: str
+) -> dict[str, Any]:
     """The evaluation as it goes to XCom: JSON, a few hundred bytes whatever the data set's size.
 
     ``verdict`` is ``passed``, ``failed``, or ``ungated`` where nobody set a gate and errors were few enough.
@@ -68,12 +70,12 @@ def latency(seconds: Sequence[float]) -> dict[str, float]:
     return {"p50": cuts[9], **({"p95": cuts[18]} if len(seconds) >= MIN_SAMPLES_P95 else {})}
 
 
-def result_lines(plan: Plan, rows: Sequence[Row], answers: Sequence[Answer]) -> str:
+def result_lines(plan: EvaluationPlan, rows: Sequence[Row], answers: Sequence[Answer]) -> str:
     """Per-sample results as JSON lines, in the data set's order."""
     return "".join(json.dumps(_result(plan, row, answer)) + "\n" for row, answer in zip(rows, answers, strict=True))
 
 
-def _result(plan: Plan, row: Row, answer: Answer) -> dict[str, Any]:
+def _result(plan: EvaluationPlan, row: Row, answer: Answer) -> dict[str, Any]:
     output = answer.output
     scores = {} if output is None else {name: METRICS[name].score(row, output) for name in plan.metrics}
     return {

@@ -90,13 +90,13 @@ class EvaluateOperator(PlatformOperator):
         self.max_error_rate = max_error_rate
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_llmserve.evaluation.plan import Plan
-        from airflow_provider_llmserve.platforms.inference.evaluate import evaluate, refuse_failed
+        from airflow_provider_llmserve.evaluation.plan import EvaluationPlan
+        from airflow_provider_llmserve.platforms.evaluate import evaluate, refuse_failed
 
         ti = context["ti"]
         with airflow_errors():
             wanted = {name: getattr(self, name) for name in {*_ASKED, *_ASKING}}
-            plan = Plan.parse(**{**wanted, "columns": self.columns or {}})
+            plan = EvaluationPlan.parse(**{**wanted, "columns": self.columns or {}})
             results = plan.results or _default_results(plan.dataset, ti)
             self.log.info("per-sample results go to %s", results)
             summary = evaluate(plan, results=results, confirm=lambda: self.confirm(plan.endpoint))

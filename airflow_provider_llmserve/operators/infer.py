@@ -12,7 +12,7 @@ from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_llmserve.oip import Prediction
+    from airflow_provider_llmserve.oip.wire import Prediction
 
 
 class InferOperator(PlatformOperator):
@@ -56,7 +56,7 @@ class InferOperator(PlatformOperator):
         self.request_retries = request_retries
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        from airflow_provider_llmserve.oip import as_json
+        from airflow_provider_llmserve.oip.wire import as_json
 
         with airflow_errors():
             endpoint = Endpoint.of(self.endpoint)

@@ -64,7 +64,7 @@ class ServeOperator(PlatformOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_llmserve.platforms.base import Want
         from airflow_provider_llmserve.platforms.lifecycle import serve
-        from airflow_provider_llmserve.specs.digitalhub import parse_spec
+        from airflow_provider_llmserve.specs import parse_spec
 
         def remember(run: ServingRun) -> None:
             if (store := context.get("task_state_store")) is not None:

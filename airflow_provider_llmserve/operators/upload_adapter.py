@@ -57,7 +57,7 @@ class UploadAdapterOperator(BaseOperator):
         from dataclasses import asdict
 
         from airflow_provider_llmserve.adapters.handover import read_handover
-        from airflow_provider_llmserve.platforms.storage.adapter import upload_adapter
+        from airflow_provider_llmserve.platforms.upload import upload_adapter
 
         with airflow_errors():
             handover = read_handover(self.source, name=self.name, base_model=self.base_model)

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.place import Place
-from airflow_provider_llmserve.readiness.state import Assessment
-from airflow_provider_llmserve.runtimes.ownership import Previous
+from airflow_provider_llmserve.readiness.state import Verdict
+from airflow_provider_llmserve.runtimes.record import Previous
 from airflow_provider_llmserve.specs import ServeSpec
 
 
@@ -106,7 +106,7 @@ class Platform(Protocol):
         """Make it so, idempotently: the same want twice writes nothing the second time.
 
         ``replacing`` is what :meth:`find` said; where it changed since, raises :class:`Conflict`. What it replaces is kept as
-        ``previous`` (:func:`~airflow_provider_llmserve.runtimes.ownership.succeed`), also where only the owner is new. Nobody
+        ``previous`` (:func:`~airflow_provider_llmserve.runtimes.record.succeed`), also where only the owner is new. Nobody
         else's object is written: one that stands in the place of an object beside the primary raises :class:`NotOurs`.
         ``on_applied`` is told of the run as soon as its first object stands, before the others are written. Where this raises
         before, nothing is left; where it raises after, ``lifecycle`` takes back what stands.
@@ -117,7 +117,7 @@ class Platform(Protocol):
         """Put an adopted object back as ``before``, which :meth:`find` had said of it: its former spec, without our record."""
         ...
 
-    def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:
+    def verdicts(self, run: ServingRun) -> AsyncIterator[Verdict]:
         """The verdict about this very run: once at once, then whenever it may have changed, at least every ten seconds.
 
         Asks what must be asked (one request for each served name) by itself. Never ends and never raises for a passing fault;

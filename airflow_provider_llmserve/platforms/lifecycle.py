@@ -28,7 +28,7 @@ from airflow_provider_llmserve.errors import (
 from airflow_provider_llmserve.names import name_finding
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import Platform, ServingRun, Target, Want
-from airflow_provider_llmserve.readiness.state import Assessment, ReasonClass, State
+from airflow_provider_llmserve.readiness.state import ReasonClass, State, Verdict
 from airflow_provider_llmserve.specs import ServeSpec
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ async def change(
     raise AssertionError("unreachable")
 
 
-async def prove(platform: Platform, run: ServingRun, *, timeout: float, accept_zero: bool = True) -> Assessment:
+async def prove(platform: Platform, run: ServingRun, *, timeout: float, accept_zero: bool = True) -> Verdict:
     """:func:`wait_until_proven`, and record what was proven: what a later update that fails puts back."""
     verdict = await wait_until_proven(platform, run, timeout=timeout, accept_zero=accept_zero)
     if verdict.state is State.READY or run.stopped:  # a model at zero has answered nothing
@@ -105,15 +105,15 @@ async def prove(platform: Platform, run: ServingRun, *, timeout: float, accept_z
     return verdict
 
 
-async def wait_until_proven(platform: Platform, run: ServingRun, *, timeout: float, accept_zero: bool = True) -> Assessment:
+async def wait_until_proven(platform: Platform, run: ServingRun, *, timeout: float, accept_zero: bool = True) -> Verdict:
     """Wait for the verdict on this very run.
 
     Returns the assessment when it is Ready (or scaled to zero on purpose, with ``accept_zero``). Raises :class:`Superseded`,
     :class:`ServingFailed` as soon as it is impossible, or :class:`WaitTimeout` after ``timeout`` seconds with the last verdict.
     """
     deadline = time.monotonic() + timeout
-    last: Assessment | None = None
-    async with aclosing(platform.assessments(run)) as verdicts:  # type: ignore[type-var]
+    last: Verdict | None = None
+    async with aclosing(platform.verdicts(run)) as verdicts:  # type: ignore[type-var]
         while True:
             # Not asyncio.wait_for: up to Python 3.11 it can swallow a cancellation, and a kill would be waited out.
             step = asyncio.ensure_future(anext(verdicts))
@@ -350,7 +350,7 @@ def target_of(endpoint: Endpoint) -> Target:
     return Target(name=i.name, kind=i.kind, uid=i.uid, owner=i.owner, spec_hash=i.spec_hash, place=i.place)
 
 
-async def _ended(step: asyncio.Future[Assessment]) -> None:
+async def _ended(step: asyncio.Future[Verdict]) -> None:
     """See the iteration's step to its end, so that its generator can be closed."""
     if not step.done():
         step.cancel()
@@ -379,6 +379,6 @@ def _who(run: ServingRun) -> str:
     return (run.owner or Owner()).in_words
 
 
-def _timed_out(run: ServingRun, timeout: float, last: Assessment | None) -> WaitTimeout:
+def _timed_out(run: ServingRun, timeout: float, last: Verdict | None) -> WaitTimeout:
     seen = last.text() if last else "nothing was seen of it"
     return WaitTimeout(f"{run.kind} {run.name} was not ready after {timeout:.0f} s; last seen: {seen}", last)

@@ -74,12 +74,12 @@ class Observed:
 class Expected:
     """What was asked for: the primary object as we applied it, and what the API server answered to that.
 
-    ``uid`` is empty where it is not known (a recorded history). ``asked_at`` is when we asked; ``present`` is False for a
+    ``uid`` is empty where it is not known (a recorded history). ``applied_at`` is when we asked; ``present`` is False for a
     deletion. ``before`` is the object that stood there before ours, where there was one.
     """
 
     manifest: Object
-    asked_at: datetime
+    applied_at: datetime
     uid: str = ""
     present: bool = True
     before: Object | None = None

@@ -17,7 +17,7 @@ from airflow_provider_llmserve.readiness.events import event_text, events_about
 from airflow_provider_llmserve.readiness.fields import condition, is_true, items, moment, name_of, terminating, text
 from airflow_provider_llmserve.readiness.observed import Object, Observed
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
-from airflow_provider_llmserve.readiness.state import Assessment, Evidence
+from airflow_provider_llmserve.readiness.state import Evidence, Verdict
 
 SCHEDULING_GRACE = timedelta(minutes=5)
 """How long a pod may wait for a node before that is a failure: a node pool needs minutes to grow."""
@@ -95,7 +95,7 @@ def worst(troubles: Iterable[PodTrouble | None], pods: int | None = None) -> Pod
     return replace(first, summary=f"{len(alike)} of {total} pods: {first.summary}: {named}{also}")
 
 
-def trouble_verdict(trouble: PodTrouble, *, serving: bool, note: str = "") -> Assessment:
+def trouble_verdict(trouble: PodTrouble, *, serving: bool, note: str = "") -> Verdict:
     """The verdict over a run that ``trouble`` stands in the way of, and that ``serving`` pods keep up or not.
 
     ``note`` goes behind the summary: figures, or a cause.

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from airflow_provider_llmserve.readiness.cause_table import SECTIONS as SIGNS
 from airflow_provider_llmserve.readiness.reason_table import SECTIONS, Reason
-from airflow_provider_llmserve.readiness.state import Ask, Assessment, Evidence, ReasonClass, State
+from airflow_provider_llmserve.readiness.state import Ask, Evidence, ReasonClass, State, Verdict
 
 REASONS: Mapping[str, Reason] = MappingProxyType({row.word: row for _, rows in SECTIONS for row in rows})
 
@@ -26,7 +26,7 @@ def verdict(
     evidence: Sequence[Evidence] = (),
     ask: Sequence[Ask] = (),
     fatal: bool | None = None,
-) -> Assessment:
+) -> Verdict:
     """An assessment with class, retry and (unless given) advice of the word ``reason``. KeyError for a word not in the table.
 
     ``fatal`` overrides the class where a count or a clock decides, which is so in four cases only: a container that has not
@@ -37,7 +37,7 @@ def verdict(
     reason_class = row.reason_class
     if fatal is not None:
         reason_class = ReasonClass.IMPOSSIBLE if fatal else ReasonClass.WAITING
-    return Assessment(
+    return Verdict(
         state=state,
         reason=reason,
         reason_class=reason_class,

@@ -34,7 +34,7 @@ HASH_LABEL = "pod-template-hash"
 
 
 @dataclass(frozen=True)
-class Rollout:
+class Progress:
     """``reason`` is empty when the rollout is complete: every pod asked for is of the newest template and Ready, no other is left.
 
     ``pods`` and ``old_pods`` are those of the newest and of earlier templates, without terminating ones and corpses.
@@ -79,12 +79,12 @@ def current_replica_set(deployment: Object, observed: Observed) -> Object | None
     return None
 
 
-def rollout(deployment: Object, observed: Observed) -> Rollout:
+def progress(deployment: Object, observed: Observed) -> Progress:
     """How far it is."""
     wanted = wanted_replicas(deployment)
     current = current_replica_set(deployment, observed)
     new, old = _pods(deployment, current, observed)
-    so_far = Rollout("", "", wanted, current, new, old)
+    so_far = Progress("", "", wanted, current, new, old)
     generation, seen = number(deployment, "metadata", "generation"), number(deployment, "status", "observedGeneration")
     if seen < generation:
         proof = Evidence(f"Deployment {name_of(deployment)}", "status.observedGeneration", f"{seen} < {generation}")
@@ -140,7 +140,7 @@ def creation_trouble(owner: Object, observed: Observed) -> PodTrouble | None:
     )
 
 
-def deadlock(state: Rollout, troubles: list[PodTrouble]) -> PodTrouble | None:
+def deadlock(state: Progress, troubles: list[PodTrouble]) -> PodTrouble | None:
     """A new pod that waits for room which only an old pod could free, and the old one stays until the new one is ready.
 
     None where there is no old pod, or the pods wait for something else.

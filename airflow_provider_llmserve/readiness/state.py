@@ -59,7 +59,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Assessment:
+class Verdict:
     """One verdict about one serving run.
 
     ``reason`` is a word of ``readiness.reasons`` and part of the public contract; ``summary`` (with figures), ``detail`` (the

@@ -103,6 +103,11 @@ class History:
         return text(self.want, "kind")
 
     @property
+    def runtime(self) -> str:
+        """The runtime that made it; empty in recordings from before there could be two of a kind."""
+        return text(self.header, "runtime")
+
+    @property
     def present(self) -> bool:
         return self.header.get("asked") != "absent"
 
@@ -137,7 +142,7 @@ class History:
         if asked_before_recording:
             found = self._standing(until=FIRST_LOOK)
             at = (moment(found, "metadata", "creationTimestamp") if found else None) or at
-        return Expected(manifest=self.want, asked_at=at, present=self.present, before=before)
+        return Expected(manifest=self.want, applied_at=at, present=self.present, before=before)
 
     def times(self, every: float = 1.0, apart: float = 0.0) -> list[float]:
         """The moments at which a verdict could change, from the client's request on: every line, every change of the truth, the end,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,20 +12,19 @@ from airflow_provider_llmserve.readiness.causes import cause_in
 from airflow_provider_llmserve.readiness.fields import name_of
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
-from airflow_provider_llmserve.readiness.state import Assessment, ReasonClass, State
+from airflow_provider_llmserve.readiness.state import ReasonClass, State, Verdict
 from airflow_provider_llmserve.replay.history import FRESH, History, Truth
+from airflow_provider_llmserve.runtimes import runtimes_of
 
 TOLERANCE = 1.0
 """Seconds. The truth's times come from the harness that plays the pods and are right to about this."""
 NAMED_WITHIN = 5.0
 """Seconds after an obstacle's start by which its cause must be named. Obstacles that pass sooner are not judged by their cause."""
 
-Assess = Callable[[Expected, Observed, datetime], Assessment]
+Assess = Callable[[Expected, Observed, datetime], Verdict]
 
 Causes = Mapping[str, Sequence[str]]
 """A recordings' vocabulary: a recorded cause, and those of our reasons that stand for it. Any cause also stands for itself."""
-
-RUNTIMES: Mapping[str, str] = {"Model": "kubeai", "Deployment": "deployment", "InferenceService": "inferenceservice"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Moment:
     """One verdict, and what was so then."""
 
     t: float
-    verdict: Assessment
+    verdict: Verdict
     truth: Truth
 
 
@@ -66,18 +64,22 @@ def read_causes(path: Path) -> Causes:
         raise ValueError(f"{path}: no table of causes ({e!r})") from None
 
 
-def assess_of(kind: str) -> Assess:
-    """The runtime's ``assess`` for a kind of object. Raises LookupError for a kind that no runtime serves."""
-    if kind not in RUNTIMES:
-        raise LookupError(f"no runtime assesses a {kind}; known: {', '.join(RUNTIMES)}")
-    module = importlib.import_module(f"airflow_provider_llmserve.runtimes.{RUNTIMES[kind]}")
-    found: Assess = module.assess
-    return found
+def assess_of(kind: str, name: str = "") -> Assess:
+    """``assess`` of the runtime that made the recorded object.
+
+    A recording names a kind of object; where it names no ``runtime``, the first that makes such objects was meant. Raises LookupError
+    for a kind that no runtime makes.
+    """
+    found = [r for r in runtimes_of() if r.PRIMARY.kind == kind and name in ("", r.NAME)]
+    if not found:
+        made = ", ".join(dict.fromkeys(r.PRIMARY.kind for r in runtimes_of()))
+        raise LookupError(f"no runtime {name} assesses a {kind}; known: {made}".replace("  ", " "))
+    return found[0].assess
 
 
 def judge(history: History, assess: Assess | None = None, times: Iterable[float] | None = None, *, causes: Causes) -> Judgement:
     """Every verdict of a history (at ``times``, default whenever something changed), compared with its truth."""
-    assess = assess or assess_of(history.kind)
+    assess = assess or assess_of(history.kind, history.runtime)
     expected = history.expected()
     moments = []
     for t, observed in history.snapshots(times if times is not None else history.times()):
@@ -91,7 +93,7 @@ def judge(history: History, assess: Assess | None = None, times: Iterable[float]
     return found
 
 
-def says_reached(history: History, said: Assessment) -> bool:
+def says_reached(history: History, said: Verdict) -> bool:
     """The verdict would end a wait as a success."""
     if not history.present:
         return said.state is State.GONE
@@ -99,18 +101,18 @@ def says_reached(history: History, said: Assessment) -> bool:
     return said.state is State.READY or at_zero
 
 
-def says_failed(said: Assessment) -> bool:
+def says_failed(said: Verdict) -> bool:
     """The verdict would end a wait as a failure, or calls it one."""
     return said.state is State.FAILED or said.reason_class is ReasonClass.IMPOSSIBLE
 
 
-def _refused(message: str) -> Assessment:
+def _refused(message: str) -> Verdict:
     """What the apply itself would have raised: there is nothing to watch."""
     cause = cause_in("api", "", message)
     return verdict(State.FAILED, cause.reason if cause else "write_refused", "the API server refused the request", detail=message)
 
 
-def _agrees(history: History, said: Assessment, truth: Truth) -> bool:
+def _agrees(history: History, said: Verdict, truth: Truth) -> bool:
     """A success that the truth knows: Ready where proven, zero where nothing runs by design, gone where it is gone."""
     if not history.present:
         return truth.proven

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import at, items, mapping, text
 from airflow_provider_llmserve.runtimes.base import Manifest
-from airflow_provider_llmserve.runtimes.ownership import FIELD_MANAGER
+from airflow_provider_llmserve.runtimes.record import FIELD_MANAGER
 
 POD_PART: Mapping[str, tuple[str, ...]] = {
     "Deployment": ("spec", "template"),

@@ -1,6 +1,6 @@
 """What one way of serving on Kubernetes is: pure functions over a spec and over what was observed.
 
-A runtime is a module with the members of :class:`Runtime`. Adding a runtime is adding a module and a line in ``runtimes.RUNTIMES``.
+A runtime is a module with the members of :class:`RuntimeOf`. Adding a runtime is adding a module and a row in ``registry.RUNTIMES``.
 Nothing here does I/O, reads a clock or knows Airflow; the kubernetes platform carries out what these functions say.
 """
 
@@ -9,48 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
-from airflow_provider_llmserve.readiness.state import Ask, Assessment
+from airflow_provider_llmserve.readiness.state import Ask, Verdict
+from airflow_provider_llmserve.runtimes.kinds import Kind
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import ServeSpec
 
 Manifest = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One resource of the Kubernetes API. ``group`` is empty for core/v1; the plural is never guessed."""
-
-    group: str
-    version: str
-    kind: str
-    plural: str
-
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-
-NAMESPACE = Kind("", "v1", "Namespace", "namespaces")
-POD = Kind("", "v1", "Pod", "pods")
-EVENT = Kind("", "v1", "Event", "events")
-SERVICE = Kind("", "v1", "Service", "services")
-SECRET = Kind("", "v1", "Secret", "secrets")
-CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
-PVC = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
-SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts")
-RESOURCE_QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas")
-JOB = Kind("batch", "v1", "Job", "jobs")
-DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
-REPLICA_SET = Kind("apps", "v1", "ReplicaSet", "replicasets")
-LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
-ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
-CRD = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions")
-MODEL = Kind("kubeai.org", "v1", "Model", "models")
-INFERENCE_SERVICE = Kind("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices")
+Spec = TypeVar("Spec", bound=ServeSpec, contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -108,8 +77,8 @@ class Call:
     pod: str = ""
 
 
-class Runtime(Protocol):
-    """The members of a runtime module."""
+class RuntimeOf(Protocol[Spec]):
+    """The members of a module that carries specs of one class."""
 
     NAME: str
     """``kubeai``, ``deployment`` or ``inferenceservice``: the ``runtime`` of an endpoint's identity."""
@@ -118,15 +87,15 @@ class Runtime(Protocol):
     """Where owner and spec are recorded: annotations of the primary object, or (where those roll the model out) a ConfigMap that it owns."""
     PERMISSIONS: tuple[Permission, ...]
 
-    def render(self, spec: ServeSpec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
+    def render(self, spec: Spec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
         """The manifests, primary first, without owner data; deterministic."""
         ...
 
-    def lookups(self, spec: ServeSpec, *, name: str, settings: Settings) -> Sequence[Lookup]:
+    def lookups(self, spec: Spec, *, name: str, settings: Settings) -> Sequence[Lookup]:
         """What :meth:`findings` needs to know of the cluster."""
         ...
 
-    def findings(self, spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
+    def findings(self, spec: Spec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
         """Everything that would make this deployment fail and shows before any write, each with its remedy."""
         ...
 
@@ -139,7 +108,7 @@ class Runtime(Protocol):
         between them. A label alone says nothing: anybody may carry it. Total: any field may be missing."""
         ...
 
-    def assess(self, expected: Expected, observed: Observed, now: datetime) -> Assessment:
+    def assess(self, expected: Expected, observed: Observed, now: datetime) -> Verdict:
         """The verdict. Total: any field may be missing. ``now`` is timezone-aware."""
         ...
 
@@ -147,9 +116,13 @@ class Runtime(Protocol):
         """The request that answers ``ask``."""
         ...
 
-    def endpoint(self, spec: ServeSpec, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
+    def endpoint(self, spec: Spec, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
         """Where it answers, and by which names."""
         ...
+
+
+Runtime: TypeAlias = RuntimeOf[Any]
+"""A runtime whose specs are of the right class because the registry chose it by them."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +144,9 @@ class Reading(Protocol):
 
 
 @runtime_checkable
-class Telling(Protocol):
+class Telling(Protocol[Spec]):
     """A runtime that has something to tell about a deployment in which nothing is wrong."""
 
-    def notes(self, spec: ServeSpec, *, name: str, settings: Settings) -> Sequence[str]:
+    def notes(self, spec: Spec, *, name: str, settings: Settings) -> Sequence[str]:
         """What the deployer should know: defaults that were chosen, what a cluster will do with the spec. Said once, in the log."""
         ...

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import items, labels_of, text
-from airflow_provider_llmserve.runtimes import ownership
-from airflow_provider_llmserve.runtimes.base import Kind
+from airflow_provider_llmserve.runtimes import record as records
+from airflow_provider_llmserve.runtimes.kinds import Kind
 
-_LABEL, _OURS = next(iter(ownership.MANAGED_BY.items()))
+_LABEL, _OURS = next(iter(records.MANAGED_BY.items()))
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Belonging:
         return ""
 
     def _untied_record(self, thing: Mapping[str, Any]) -> bool:
-        named = text(thing, "metadata", "name") == ownership.companion_name(self.name)
+        named = text(thing, "metadata", "name") == records.companion_name(self.name)
         data = thing.get("data")
         return (
-            named and thing.get("kind") == "ConfigMap" and ownership.read(data if isinstance(data, Mapping) else None) is not None
+            named and thing.get("kind") == "ConfigMap" and records.read(data if isinstance(data, Mapping) else None) is not None
         )
 
 
 def others_wrote(thing: Mapping[str, Any]) -> bool:
     """Whether somebody else has ever written it: in the answer to a write of ours that should have created it, this tells that
     somebody was faster. What admission adds to our own request has no manager of its own (tried on Kubernetes 1.36)."""
-    return any(text(entry, "manager") != ownership.FIELD_MANAGER for entry in items(thing, "metadata", "managedFields"))
+    return any(text(entry, "manager") != records.FIELD_MANAGER for entry in items(thing, "metadata", "managedFields"))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from airflow_provider_llmserve.readiness.fields import items, mapping, name_of, text, uid_of
 from airflow_provider_llmserve.readiness.observed import Object, Observed
-from airflow_provider_llmserve.runtimes.base import DEPLOYMENT, POD, REPLICA_SET, Runtime
+from airflow_provider_llmserve.runtimes.base import Runtime
+from airflow_provider_llmserve.runtimes.kinds import DEPLOYMENT, POD, REPLICA_SET
 
 CHAIN = (DEPLOYMENT, REPLICA_SET, POD)
 """Kinds between a primary object and its pods, owners first."""

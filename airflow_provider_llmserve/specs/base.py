@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.owner import digest
+from airflow_provider_llmserve.registry import names_of
 
 Self = TypeVar("Self", bound="Spec")
 
@@ -91,6 +92,11 @@ class ServeSpec(Spec):
     def object_name(self) -> str:
         """The stable name of the serving run where the user gives none."""
         raise NotImplementedError
+
+    @property
+    def runtime_name(self) -> str:
+        """The row of ``registry`` that carries it on Kubernetes."""
+        return names_of(self.kind)[0]
 
     @property
     def hash(self) -> str:

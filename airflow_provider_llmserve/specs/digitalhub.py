@@ -1,4 +1,4 @@
-"""Reading specs: our own mappings and YAML, and DigitalHub's function, task and run documents as they are.
+"""DigitalHub's function, task and run documents, read as they are.
 
 A run is merged as DigitalHub merges it (scc-digitalhub/digitalhub-core, KubeAITextRuntime.build and
 HuggingfaceServeRuntime.build): the run wins, the task fills gaps, the function is put over both. One field may be more exact
@@ -12,39 +12,16 @@ from typing import Any
 
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.specs.base import ServeSpec
-from airflow_provider_llmserve.specs.huggingface import HuggingFaceServe
+from airflow_provider_llmserve.specs.kinds import KINDS
 from airflow_provider_llmserve.specs.kubeai import KubeAIText
+from airflow_provider_llmserve.specs.yaml_text import from_yaml
 
-KINDS: Mapping[str, type[ServeSpec]] = {c.kind: c for c in (HuggingFaceServe, KubeAIText)}
 PARTS = ("function", "task", "run")
 _REFERENCES = frozenset({"function", "task", "workflow", "local_execution"})
 """Keys of a DigitalHub spec that point to other entities and shape no model."""
 _EMPTY: tuple[Any, ...] = (None, {}, [], "")
 
 Document = Mapping[str, Any]
-
-
-def parse_spec(value: Any, kind: str) -> ServeSpec:
-    """Read what a DAG author gives as ``spec``.
-
-    :param value: a spec object, a mapping of its fields (``kind`` may stand among them), a DigitalHub document, several of
-        them, or any of these as YAML text.
-    :param kind: ``kubeai-text`` or ``huggingfaceserve``.
-
-    Raises :class:`BadInput` with every finding.
-    """
-    if isinstance(value, ServeSpec):
-        return _of_kind(value, kind)
-    if isinstance(value, (str, bytes)):
-        value = _from_yaml(value, kind)
-    if _is_digitalhub(value):
-        return _of_kind(from_digitalhub(value), kind)
-    if isinstance(value, Mapping) and "kind" in value:
-        said = value["kind"]
-        if said != kind:
-            raise BadInput(kind, f"kind: this operator serves {kind}, and the spec says {said!r}")
-        value = {k: v for k, v in value.items() if k != "kind"}
-    return KINDS[kind].parse(value, kind)
 
 
 def from_digitalhub(document: Any) -> ServeSpec:
@@ -56,7 +33,7 @@ def from_digitalhub(document: Any) -> ServeSpec:
     Raises :class:`BadInput` with every finding.
     """
     if isinstance(document, (str, bytes)):
-        document = _from_yaml(document, "DigitalHub document")
+        document = from_yaml(document, "DigitalHub document")
     parts, kind = _sorted_parts(document)
     specs = {part: _fields(doc, part, KINDS[kind]) for part, doc in parts.items()}
     function, task, run = (specs.get(part, {}) for part in PARTS)
@@ -67,7 +44,7 @@ def from_digitalhub(document: Any) -> ServeSpec:
     return KINDS[kind].parse(merged, f"{kind} (DigitalHub document)")
 
 
-def _is_digitalhub(value: Any) -> bool:
+def is_digitalhub(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return bool(value) and all(_is_entity(v) for v in value)
     return _is_entity(value) or (
@@ -140,29 +117,3 @@ def _run_address(field: str, function: Any, run: Any, kind: str) -> Any:
     if not (isinstance(function, str) and isinstance(run, str)) or run.lower().startswith(function.lower()):
         return run
     raise BadInput(f"{kind} (DigitalHub document)", f"{field}: the run's {run} does not begin with the function's {function}")
-
-
-def _of_kind(spec: ServeSpec, kind: str) -> ServeSpec:
-    if spec.kind != kind:
-        raise BadInput(kind, f"this operator serves {kind}, and the spec is {spec.kind}")
-    return spec
-
-
-def _from_yaml(text: str | bytes, subject: str) -> Any:
-    """One document as it is, several as a list."""
-    import yaml
-
-    try:
-        documents = [d for d in yaml.safe_load_all(text) if d is not None]
-    except (yaml.YAMLError, ValueError, RecursionError) as e:
-        raise BadInput(subject, f"is no YAML: {e}") from None
-    if any(_cyclic(d, ()) for d in documents):
-        raise BadInput(subject, "is no plain YAML: an alias refers to itself")
-    return documents[0] if len(documents) == 1 else documents
-
-
-def _cyclic(value: Any, above: tuple[int, ...]) -> bool:
-    if not isinstance(value, (dict, list)):
-        return False
-    children = value.values() if isinstance(value, dict) else value
-    return id(value) in above or any(_cyclic(c, (*above, id(value))) for c in children)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from airflow_provider_llmserve.registry import names_of
 from airflow_provider_llmserve.specs.base import ServeSpec, slug
 from airflow_provider_llmserve.specs.pod import Env, Resources, Volume, env_list
 from airflow_provider_llmserve.specs.values import (
@@ -34,7 +35,6 @@ Task = Literal[
 Backend = Literal["AUTO", "VLLM", "HUGGINGFACE"]
 Dtype = Literal["AUTO", "FLOAT32", "FLOAT16", "BFLOAT16", "FLOAT", "HALF"]
 ServiceType = Literal["ExternalName", "ClusterIP", "NodePort", "LoadBalancer"]
-Runtime = Literal["deployment", "inferenceservice"]
 Strategy = Literal["surge", "in_place", "recreate"]
 Metric = Literal["cpu", "memory", "concurrency", "rps"]
 Mode = Literal["Standard", "Knative"]
@@ -42,6 +42,7 @@ Mode = Literal["Standard", "Knative"]
 PREDICT_TASKS = frozenset({"sequence_classification", "token_classification", "fill_mask"})
 """Tasks that speak the Open Inference Protocol and not OpenAI's."""
 NAME_LIMIT = 50
+RUNTIMES = names_of("huggingfaceserve")
 
 _ONLY = {
     "deployment": ("service_name",),
@@ -134,7 +135,7 @@ class HuggingFaceServe(ServeSpec):
     """Name of a PriorityClass. Pod ``spec.priorityClassName``."""
 
     # Ours, beyond DigitalHub's:
-    runtime: Annotated[Runtime, any_case(Runtime)] = "deployment"
+    runtime: Annotated[str, any_case(RUNTIMES), Field(json_schema_extra={"enum": list(RUNTIMES)})] = RUNTIMES[0]
     """``deployment`` (Deployment and Service) or ``inferenceservice`` (KServe)."""
     startup_seconds: Whole = 1800
     """Seconds that downloading and loading the model may take before the container is restarted. Startup probe and
@@ -184,6 +185,10 @@ class HuggingFaceServe(ServeSpec):
                 f"{value[:80]!r} cannot stand in the path /v2/models/<name>/ready: use letters, digits, _ - and dots, no slash"
             )
         return value
+
+    @property
+    def runtime_name(self) -> str:
+        return self.runtime
 
     def rules(self) -> Iterator[str]:
         for runtime, fields in _ONLY.items():

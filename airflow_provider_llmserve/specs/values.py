@@ -16,8 +16,8 @@ MAX_INT64 = 2**63 - 1
 
 
 def any_case(literal: Any, old_names: Mapping[str, str] | None = None) -> BeforeValidator:
-    """Accept the words of a ``Literal`` in any case, and store the canonical one; refuse others with the nearest."""
-    words = get_args(literal)
+    """Accept the words of a ``Literal``, or of a tuple, in any case, and store the canonical one; refuse others with the nearest."""
+    words = literal if isinstance(literal, tuple) else get_args(literal)
     known = {w.lower(): w for w in words} | {old.lower(): new for old, new in (old_names or {}).items()}
 
     def canonical(value: Any) -> Any:

@@ -16,11 +16,10 @@ from support.kubeai_run import FATES
 from support.kubeai_world import World
 from support.toy_runtime import ToyRuntime
 
+from airflow_provider_llmserve import registry
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
-from airflow_provider_llmserve.runtimes import RUNTIMES
 from airflow_provider_llmserve.settings import Settings
-from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
 
 @pytest.fixture(scope="session")
@@ -56,9 +55,8 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
 def toy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
     """The toy in the deployment runtime's place, once for each way of keeping the record."""
     module = ToyRuntime(request.param)
-    monkeypatch.setitem(sys.modules, "airflow_provider_llmserve.runtimes.deployment", module)  # type: ignore[arg-type]
-    monkeypatch.setitem(RUNTIMES, HuggingFaceServe.kind, ("deployment",))
-    monkeypatch.delitem(RUNTIMES, KubeAIText.kind)
+    monkeypatch.setitem(sys.modules, "airflow_provider_llmserve.runtimes.huggingface.deployment", module)  # type: ignore[arg-type]
+    monkeypatch.setattr(registry, "RUNTIMES", tuple(row for row in registry.RUNTIMES if row.name == "deployment"))
     return module
 
 

@@ -7,7 +7,7 @@ from support.cluster import Cluster, hook_for
 
 from airflow_provider_llmserve.errors import AccessDenied, Conflict, NotFound, Rejected
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
-from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, CRD, DEPLOYMENT, SERVICE
+from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, CRD, DEPLOYMENT, SERVICE
 
 pytestmark = pytest.mark.cluster
 

@@ -17,7 +17,7 @@ from support.cluster import Cluster
 from support.kube import until
 from support.spec_strategies import huggingface_mappings
 
-from airflow_provider_llmserve.runtimes import inferenceservice
+from airflow_provider_llmserve.runtimes.huggingface import inferenceservice
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 

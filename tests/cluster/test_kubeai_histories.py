@@ -24,7 +24,7 @@ from airflow_provider_llmserve.platforms.base import ServingRun, Target
 from airflow_provider_llmserve.platforms.kubernetes import verdicts
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import serve
-from airflow_provider_llmserve.readiness.state import Assessment, State
+from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.runtimes.kubeai.adapters import url_hash
 
 pytestmark = pytest.mark.cluster
@@ -88,13 +88,13 @@ def stage(cluster: Cluster, namespace: str, kubeai: KubeAI, kubeai_platform: Kub
     return Stage(cluster, namespace, kubeai, kubeai_platform)
 
 
-async def named(stage: Stage, run: ServingRun, sign: Sign, word: str) -> tuple[Assessment, list[Assessment]]:
+async def named(stage: Stage, run: ServingRun, sign: Sign, word: str) -> tuple[Verdict, list[Verdict]]:
     """The first verdict with that word, and all before it. Fails, with all that was said, NAMED_WITHIN after the sign."""
-    said: list[Assessment] = []
+    said: list[Verdict] = []
     there = asyncio.Event()
 
     async def listen() -> None:
-        async with aclosing(stage.platform.assessments(run)) as found:  # type: ignore[type-var]
+        async with aclosing(stage.platform.verdicts(run)) as found:  # type: ignore[type-var]
             async for v in found:
                 said.append(v)
                 if v.reason == word:
@@ -313,7 +313,7 @@ async def test_a_swapped_adapter_is_ready_only_with_its_new_weights(stage: Stage
     def swapped() -> bool:
         return all(s.adapters == {"law": LAW["url"] + "-v2"} for s in stage.kubeai.servers.values())
 
-    async with aclosing(stage.platform.assessments(run)) as found:  # type: ignore[type-var]
+    async with aclosing(stage.platform.verdicts(run)) as found:  # type: ignore[type-var]
         async for v in found:
             held = swapped()
             if v.state is State.READY:

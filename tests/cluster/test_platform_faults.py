@@ -20,7 +20,7 @@ from airflow_provider_llmserve.platforms.base import Target, Want
 from airflow_provider_llmserve.platforms.kubernetes import verdicts
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import serve
-from airflow_provider_llmserve.readiness.state import Assessment, State
+from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.settings import Settings
 
 pytestmark = pytest.mark.cluster
@@ -153,7 +153,7 @@ async def test_a_wait_survives_a_restart_of_the_api_server(
         run = await platform.apply(want(spec(node_selector={"ready-after": "never"})), replacing=None)
         states: list[str] = []
 
-        def note(v: Assessment) -> bool:
+        def note(v: Verdict) -> bool:
             states.append(f"{v.state.value} {v.reason}")
             return is_ready(v)
 
@@ -180,7 +180,7 @@ async def test_a_verdict_comes_anew_though_nothing_changes(
     run = await platform.apply(want(stopped=True), replacing=None)
     seen: list[State] = []
 
-    def eighth(v: Assessment) -> bool:
+    def eighth(v: Verdict) -> bool:
         seen.append(v.state)
         return len(seen) == 8
 

@@ -20,8 +20,8 @@ from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import serve, target_of, teardown
 from airflow_provider_llmserve.readiness.state import State
-from airflow_provider_llmserve.runtimes.base import Kind
-from airflow_provider_llmserve.runtimes.ownership import Previous
+from airflow_provider_llmserve.runtimes.kinds import Kind
+from airflow_provider_llmserve.runtimes.record import Previous
 from airflow_provider_llmserve.settings import Settings
 
 pytestmark = pytest.mark.cluster

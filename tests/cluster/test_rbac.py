@@ -25,7 +25,7 @@ from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPl
 from airflow_provider_llmserve.platforms.kubernetes.wire import Request
 from airflow_provider_llmserve.readiness.state import Ask
 from airflow_provider_llmserve.runtimes import runtime_for, runtimes_of
-from airflow_provider_llmserve.runtimes.base import POD
+from airflow_provider_llmserve.runtimes.kinds import POD
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeSpec
 

@@ -24,15 +24,15 @@ from support.s3 import BUCKET, CONN_ID, S3Server
 
 from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.errors import BadInput, MissingExtra, Rejected, ServingFailed
-from airflow_provider_llmserve.oip import Classification, Embedding, FilledMask, TokenClassification
+from airflow_provider_llmserve.oip.wire import Classification, Embedding, FilledMask, TokenClassification
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms import lifecycle
 from airflow_provider_llmserve.platforms.base import Target, Want
 from airflow_provider_llmserve.platforms.local.encoders import wire
 from airflow_provider_llmserve.platforms.local.paths import StateDir
+from airflow_provider_llmserve.platforms.local.plan import EncoderSpec
 from airflow_provider_llmserve.platforms.local.platform import LocalPlatform
 from airflow_provider_llmserve.readiness.state import State
-from airflow_provider_llmserve.runtimes.local import EncoderSpec
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 
@@ -260,7 +260,7 @@ async def test_a_stopped_run_says_so_and_wakes_nothing(platform: LocalPlatform, 
     assert run is not None
     stopped = want(folders["sequence_classification"], "sequence_classification")
     run = await platform.apply(Want(spec=stopped.spec, name="tiny", owner=stopped.owner, stopped=True), replacing=run)
-    async for seen in platform.assessments(run):
+    async for seen in platform.verdicts(run):
         if seen.state is State.SCALED_TO_ZERO:
             break
     async with httpx.AsyncClient(base_url=endpoint.service.url, timeout=30) as http:

@@ -24,7 +24,7 @@ from airflow_provider_llmserve.platforms import lifecycle
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.platform import LocalPlatform
-from airflow_provider_llmserve.readiness.state import Assessment, State
+from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
@@ -85,9 +85,9 @@ async def until(condition: Callable[[], Awaitable[Any] | Any], seconds: float = 
         await asyncio.sleep(0.05)
 
 
-async def verdict(platform: LocalPlatform, run: ServingRun, good: Callable[[Assessment], bool]) -> Assessment:
-    async def look() -> Assessment:
-        async for seen in platform.assessments(run):
+async def verdict(platform: LocalPlatform, run: ServingRun, good: Callable[[Verdict], bool]) -> Verdict:
+    async def look() -> Verdict:
+        async for seen in platform.verdicts(run):
             if good(seen):
                 return seen
         raise AssertionError

@@ -21,11 +21,11 @@ from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
 from airflow_provider_llmserve.platforms.lifecycle import confirm, serve, target_of, teardown
 from airflow_provider_llmserve.platforms.local import server as llama
+from airflow_provider_llmserve.platforms.local.book import Book
 from airflow_provider_llmserve.platforms.local.client import Client
 from airflow_provider_llmserve.platforms.local.encoders import server as encoder
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.platform import LocalPlatform
-from airflow_provider_llmserve.platforms.local.records import Book
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import KubeAIText
 

@@ -16,7 +16,7 @@ from support.standing import stands
 
 from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.errors import AccessDenied, BadInput, NotFound, PlatformError, Rejected, Unavailable
-from airflow_provider_llmserve.oip import Classification, Embedding, FilledMask, TokenClassification
+from airflow_provider_llmserve.oip.wire import Classification, Embedding, FilledMask, TokenClassification
 from airflow_provider_llmserve.operators.evaluate import EvaluateOperator
 from airflow_provider_llmserve.operators.infer import InferOperator
 

@@ -17,7 +17,7 @@ from airflow_provider_llmserve.adapters.handover import read_handover
 from airflow_provider_llmserve.errors import AccessDenied, BadInput, NotFound, Unavailable
 from airflow_provider_llmserve.operators.upload_adapter import UploadAdapterOperator
 from airflow_provider_llmserve.platforms.storage import open_store
-from airflow_provider_llmserve.platforms.storage.adapter import upload_adapter
+from airflow_provider_llmserve.platforms.upload import upload_adapter
 from airflow_provider_llmserve.specs import Adapter
 
 pytestmark = pytest.mark.machine

@@ -10,7 +10,7 @@ from support.adapters import BASE
 
 from airflow_provider_llmserve.adapters.handover import read_handover
 from airflow_provider_llmserve.errors import BadInput
-from airflow_provider_llmserve.platforms.storage.adapter import upload_adapter
+from airflow_provider_llmserve.platforms.upload import upload_adapter
 
 pytestmark = pytest.mark.machine
 

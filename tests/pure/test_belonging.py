@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llmserve.owner import Owner
-from airflow_provider_llmserve.runtimes import ownership
-from airflow_provider_llmserve.runtimes.base import DEPLOYMENT, INFERENCE_SERVICE, MODEL
+from airflow_provider_llmserve.runtimes import record as records
 from airflow_provider_llmserve.runtimes.belonging import Belonging, others_wrote
+from airflow_provider_llmserve.runtimes.kinds import DEPLOYMENT, INFERENCE_SERVICE, MODEL
 from airflow_provider_llmserve.specs import HuggingFaceServe
 
 RUN = Belonging(DEPLOYMENT, "bert")
@@ -19,7 +19,7 @@ OURS = {"app.kubernetes.io/managed-by": "airflow-llmserve"}
 HELM = {"app.kubernetes.io/managed-by": "Helm", "team": "other"}
 DEPLOYED = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "bert", "uid": "u"}
 SPEC = HuggingFaceServe.parse({"path": "hf://a/b", "huggingface_task": "text_generation"})
-RECORD = ownership.write(ownership.Record(Owner(dag_id="d"), SPEC))
+RECORD = records.write(records.Record(Owner(dag_id="d"), SPEC))
 
 
 def thing(labels: Any, *references: Any, **more: Any) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from support.hf import ONE
 from airflow_provider_llmserve.platforms.base import Want
 from airflow_provider_llmserve.platforms.kubernetes import preflight, secrets, writing
 from airflow_provider_llmserve.runtimes import runtime_for
-from airflow_provider_llmserve.runtimes.base import SECRET, Lookup
+from airflow_provider_llmserve.runtimes.base import Lookup
+from airflow_provider_llmserve.runtimes.kinds import SECRET
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeSpec
 
@@ -33,8 +34,8 @@ def values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "values", values)
 
 
-async def planned(spec: ServeSpec) -> writing.Plan:
-    return await writing.plan(Want(spec, "m", ONE), runtime_for(spec), SETTINGS)
+async def planned(spec: ServeSpec) -> writing.Writes:
+    return await writing.writes_for(Want(spec, "m", ONE), runtime_for(spec), SETTINGS)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: getattr(s, "runtime", s.kind))

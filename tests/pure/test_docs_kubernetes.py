@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from airflow_provider_llmserve.runtimes.huggingface_profile import Profile
+from airflow_provider_llmserve.runtimes.huggingface.profile import Profile
 from airflow_provider_llmserve.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -18,8 +18,8 @@ from airflow_provider_llmserve.platforms.local.encoders.folder import (
     names_gguf,
     own_limit,
 )
+from airflow_provider_llmserve.platforms.local.plan import EncoderSpec
 from airflow_provider_llmserve.platforms.local.sources import Unfit
-from airflow_provider_llmserve.runtimes.local import EncoderSpec
 
 ENCODER = EncoderSpec(task="sequence_classification")
 INDEX = "model.safetensors.index.json"

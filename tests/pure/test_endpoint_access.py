@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_llmserve.endpoint import Endpoint, service_of
+from airflow_provider_llmserve.endpoint import Endpoint
+from airflow_provider_llmserve.runtimes.service_url import service_of
 
 LABELS = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 

@@ -4,7 +4,7 @@ import pytest
 
 from airflow_provider_llmserve.evaluation.classes import findings, output_of
 from airflow_provider_llmserve.evaluation.dataset import Row
-from airflow_provider_llmserve.oip import Classification, Embedding, FilledMask, TokenClassification
+from airflow_provider_llmserve.oip.wire import Classification, Embedding, FilledMask, TokenClassification
 
 SEQUENCE, TOKENS = "sequence_classification", "token_classification"
 

@@ -4,7 +4,7 @@ import pytest
 
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.evaluation.dataset import Row
-from airflow_provider_llmserve.evaluation.plan import Plan
+from airflow_provider_llmserve.evaluation.plan import EvaluationPlan
 from airflow_provider_llmserve.evaluation.summary import Answer, account, latency, result_lines, summarise
 
 ENDPOINT = {
@@ -19,7 +19,7 @@ ENDPOINT = {
 
 
 def plan(**options):
-    return Plan.parse(endpoint=ENDPOINT, dataset="s3://evals/support.jsonl", **options)
+    return EvaluationPlan.parse(endpoint=ENDPOINT, dataset="s3://evals/support.jsonl", **options)
 
 
 def summary(right=0, wrong=0, failed=0, **options):

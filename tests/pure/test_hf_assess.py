@@ -12,10 +12,10 @@ import pytest
 from support.damage import FOREIGN, GONE, paths, put
 
 from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
-from airflow_provider_llmserve.readiness.state import Assessment, ReasonClass, State
+from airflow_provider_llmserve.readiness.state import ReasonClass, State, Verdict
 from airflow_provider_llmserve.runtimes import runtime_for
-from airflow_provider_llmserve.runtimes.huggingface_identity import drift
-from airflow_provider_llmserve.runtimes.inferenceservice_facts import ISVC_LABEL, NONCE, STOP
+from airflow_provider_llmserve.runtimes.huggingface.identity import drift
+from airflow_provider_llmserve.runtimes.huggingface.kserve import ISVC_LABEL, NONCE, STOP
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 
@@ -103,9 +103,9 @@ class World:
             if one is not None:
                 yield one
 
-    def assess(self, at: float = 30, **expected: Any) -> Assessment:
+    def assess(self, at: float = 30, **expected: Any) -> Verdict:
         seen = Observed(objects=tuple(self.objects()), kinds=KINDS, replies=tuple(self.replies))
-        what = Expected(**{"manifest": self.manifest, "asked_at": T0, **expected})
+        what = Expected(**{"manifest": self.manifest, "applied_at": T0, **expected})
         return self.runtime.assess(what, seen, T0 + timedelta(seconds=at))
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_llmserve.errors import BadInput
-from airflow_provider_llmserve.runtimes.huggingface_cli import command_line, image_version
-from airflow_provider_llmserve.runtimes.huggingface_cli_flags import FLAGS, NEWEST_TAG, TASKS, VERSIONS, Version
+from airflow_provider_llmserve.runtimes.huggingface.command_line import command_line, image_version
+from airflow_provider_llmserve.runtimes.huggingface.flags import FLAGS, NEWEST_TAG, TASKS, VERSIONS, Version
 from airflow_provider_llmserve.specs import HuggingFaceServe
 
 GOLDEN = Path(__file__).parent / "golden" / "huggingface"

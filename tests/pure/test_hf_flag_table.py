@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_llmserve.runtimes import huggingface_cli
-from airflow_provider_llmserve.runtimes.huggingface_cli import CommandLine, command_line
-from airflow_provider_llmserve.runtimes.huggingface_cli_flags import FLAGS, VLLM, Flag
+from airflow_provider_llmserve.runtimes.huggingface import command_line as command_lines
+from airflow_provider_llmserve.runtimes.huggingface.command_line import CommandLine, command_line
+from airflow_provider_llmserve.runtimes.huggingface.flags import FLAGS, VLLM, Flag
 from airflow_provider_llmserve.specs import HuggingFaceServe
 
 ELSEWHERE = {
@@ -49,7 +49,7 @@ def test_a_newer_flag_is_a_row_below_for_the_same_field() -> None:
 def vllm_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """A field (one that has no flag today) becomes a flag of vLLM's by one row."""
     row = Flag("swap-space", since=(0, 15), backend="vllm", field="profile", source=VLLM)
-    monkeypatch.setattr(huggingface_cli, "FLAGS", (*FLAGS, row))
+    monkeypatch.setattr(command_lines, "FLAGS", (*FLAGS, row))
 
 
 def line(backend: str | None, profile: str | None = None, *args: str, minor: int = 20) -> CommandLine:

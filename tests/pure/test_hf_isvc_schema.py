@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from support.spec_strategies import huggingface_mappings
 
-from airflow_provider_llmserve.runtimes import inferenceservice
+from airflow_provider_llmserve.runtimes.huggingface import inferenceservice
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_llmserve.runtimes.pod_rules import is_label_key, is_label_value, pod_findings
+from airflow_provider_llmserve.runtimes.huggingface.pod_rules import is_label_key, is_label_value, pod_findings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 
 

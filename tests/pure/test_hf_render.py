@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from support.spec_strategies import huggingface_specs
 
-from airflow_provider_llmserve.runtimes import deployment, inferenceservice, runtime_for
-from airflow_provider_llmserve.runtimes.huggingface_identity import drift
-from airflow_provider_llmserve.runtimes.inferenceservice_facts import AUTOSCALER, MODE, NONCE, STOP
+from airflow_provider_llmserve.runtimes import runtime_for
+from airflow_provider_llmserve.runtimes.huggingface import deployment, inferenceservice
+from airflow_provider_llmserve.runtimes.huggingface.identity import drift
+from airflow_provider_llmserve.runtimes.huggingface.kserve import AUTOSCALER, MODE, NONCE, STOP
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 

@@ -16,7 +16,7 @@ from support.history import load
 from support.spec_strategies import json_values
 
 from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
-from airflow_provider_llmserve.readiness.state import Ask, Assessment, ReasonClass, State
+from airflow_provider_llmserve.readiness.state import Ask, ReasonClass, State, Verdict
 from airflow_provider_llmserve.runtimes.kubeai import assess
 from airflow_provider_llmserve.runtimes.kubeai.adapters import url_hash
 
@@ -94,7 +94,7 @@ def judge(
     asked: dict[str, Any] | None = None,
     kinds: frozenset[str] = KINDS,
     uid: str = "u",
-) -> Assessment:
+) -> Verdict:
     wanted = asked if asked is not None else {k: v for k, v in live["spec"].items() if k != "replicas"}
     expected = Expected({"metadata": {"name": "m", "namespace": "ai"}, "spec": wanted}, ASKED, uid=uid, before=before)
     return assess(

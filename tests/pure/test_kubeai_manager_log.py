@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llmserve.readiness.observed import Expected, Observed, PodLog
-from airflow_provider_llmserve.readiness.state import Assessment, State
+from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.runtimes.base import LogTail
 from airflow_provider_llmserve.runtimes.kubeai import assess, logs_wanted
 
@@ -66,7 +66,7 @@ def seen(*, adapters: tuple[str, ...] = ("big",), holder: str = "kubeai-7d9f_0b1
     return expected, Observed((model, pod, lease), frozenset({"Model", "Pod", "Lease"}), logs=logs)
 
 
-def judge(*lines: str, **fields: Any) -> Assessment:
+def judge(*lines: str, **fields: Any) -> Verdict:
     expected, observed = seen(log="\n".join(lines), **fields)
     return assess(expected, observed, NOW)
 

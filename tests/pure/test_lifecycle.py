@@ -25,15 +25,15 @@ def want(spec: KubeAIText = OLD, owner: Owner = FIRST, **options: bool) -> Want:
 
 
 async def deployed(platform: MemoryPlatform, spec: KubeAIText = OLD, owner: Owner = FIRST) -> ServingRun:
-    verdicts, platform.verdicts = platform.verdicts, (READY,)
+    says, platform.says = platform.says, (READY,)
     await serve(platform, want(spec, owner), timeout=5)
-    platform.verdicts = verdicts
+    platform.says = says
     platform.writes.clear()
     return platform.standing["m"]
 
 
 async def test_a_proven_deployment_returns_its_endpoint_and_owes_no_rollback() -> None:
-    platform = MemoryPlatform(verdicts=(STARTING, READY))
+    platform = MemoryPlatform(says=(STARTING, READY))
     told: list[ServingRun] = []
     endpoint = await serve(platform, want(), timeout=5, on_applied=told.append)
     assert endpoint.identity.uid == told[0].uid == platform.standing["m"].uid
@@ -49,7 +49,7 @@ async def test_findings_refuse_before_anything_is_written() -> None:
 
 
 async def test_a_failed_first_deployment_leaves_nothing() -> None:
-    platform = MemoryPlatform(verdicts=(STARTING, BROKEN))
+    platform = MemoryPlatform(says=(STARTING, BROKEN))
     with pytest.raises(ServingFailed, match="image_not_found") as caught:
         await serve(platform, want(), timeout=5)
     assert caught.value.retryable is False
@@ -57,7 +57,7 @@ async def test_a_failed_first_deployment_leaves_nothing() -> None:
 
 
 async def test_a_failed_update_puts_the_last_good_spec_and_its_owner_back() -> None:
-    platform = MemoryPlatform(verdicts=(BROKEN,))
+    platform = MemoryPlatform(says=(BROKEN,))
     await deployed(platform)
     with pytest.raises(ServingFailed):
         await serve(platform, want(NEW, SECOND), timeout=5)
@@ -65,7 +65,7 @@ async def test_a_failed_update_puts_the_last_good_spec_and_its_owner_back() -> N
 
 
 async def test_keep_leaves_the_failed_change_for_inspection() -> None:
-    platform = MemoryPlatform(verdicts=(BROKEN,))
+    platform = MemoryPlatform(says=(BROKEN,))
     await deployed(platform)
     with pytest.raises(ServingFailed):
         await serve(platform, want(NEW, SECOND), timeout=5, on_failure="keep")
@@ -73,14 +73,14 @@ async def test_keep_leaves_the_failed_change_for_inspection() -> None:
 
 
 async def test_a_timeout_tells_the_last_verdict_and_takes_the_change_back() -> None:
-    platform = MemoryPlatform(verdicts=(STARTING,))
+    platform = MemoryPlatform(says=(STARTING,))
     with pytest.raises(WaitTimeout, match="it is starting"):
         await serve(platform, want(), timeout=0.05)
     assert platform.standing == {}
 
 
 async def test_a_killed_wait_takes_the_change_back() -> None:
-    platform = MemoryPlatform(verdicts=(STARTING,))
+    platform = MemoryPlatform(says=(STARTING,))
     task = asyncio.create_task(serve(platform, want(), timeout=60))
     await platform.written.wait()
     task.cancel()
@@ -90,7 +90,7 @@ async def test_a_killed_wait_takes_the_change_back() -> None:
 
 
 async def test_who_is_superseded_leaves_the_later_one_alone() -> None:
-    platform = MemoryPlatform(verdicts=(REPLACED,))
+    platform = MemoryPlatform(says=(REPLACED,))
     later = ServingRun(kind="kubeai-text", runtime="memory", name="m", uid="uid-0", owner=SECOND, spec=NEW)
     with pytest.raises(Superseded, match="deployed by d / 2 / serve; it is left alone"):
         await serve(platform, want(), timeout=5, on_applied=lambda _: platform.standing.update(m=later))
@@ -100,7 +100,7 @@ async def test_who_is_superseded_leaves_the_later_one_alone() -> None:
 @pytest.mark.parametrize("update", [False, True])
 async def test_who_is_superseded_by_no_other_deployment_takes_back_what_is_its_own(update: bool) -> None:
     """Admission or a person rewrote the object: the record is still ours, and so are its pods."""
-    platform = MemoryPlatform(verdicts=(REPLACED,))
+    platform = MemoryPlatform(says=(REPLACED,))
     if update:
         await deployed(platform)
     with pytest.raises(Superseded, match="was put back" if update else "was removed"):
@@ -109,7 +109,7 @@ async def test_who_is_superseded_by_no_other_deployment_takes_back_what_is_its_o
 
 
 async def test_a_failure_after_somebody_elses_change_touches_nothing() -> None:
-    platform = MemoryPlatform(verdicts=(STARTING,))
+    platform = MemoryPlatform(says=(STARTING,))
     task = asyncio.create_task(serve(platform, want(), timeout=0.2))
     await platform.written.wait()
     platform.standing["m"] = theirs = replace(platform.standing["m"], owner=SECOND, spec=NEW)
@@ -119,7 +119,7 @@ async def test_a_failure_after_somebody_elses_change_touches_nothing() -> None:
 
 
 async def test_a_good_run_outlives_a_redeployment_that_could_not_be_proven() -> None:
-    platform = MemoryPlatform(verdicts=(BROKEN,))
+    platform = MemoryPlatform(says=(BROKEN,))
     await deployed(platform)
     with pytest.raises(ServingFailed):
         await serve(platform, want(OLD, SECOND), timeout=5)
@@ -136,7 +136,7 @@ async def test_a_change_keeps_the_owner_and_survives_a_conflict() -> None:
 
 
 async def test_a_failed_change_is_taken_back() -> None:
-    platform = MemoryPlatform(verdicts=(BROKEN,))
+    platform = MemoryPlatform(says=(BROKEN,))
     await deployed(platform)
     with pytest.raises(ServingFailed):
         await change(platform, Target(name="m"), lambda spec, stopped: (NEW, True), timeout=5)

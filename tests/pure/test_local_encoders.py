@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_llmserve.endpoint import Identity
-from airflow_provider_llmserve.runtimes.local import (
+from airflow_provider_llmserve.platforms.local.plan import (
     EncoderTask,
     LocalFile,
     encoder_findings,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_llmserve.platforms.local.assess import Fault, Snapshot, assess
+from airflow_provider_llmserve.platforms.local.plan import LocalAdapter, LocalFile, not_honoured, plan
 from airflow_provider_llmserve.readiness.state import ReasonClass, State
-from airflow_provider_llmserve.runtimes.local import Fault, LocalAdapter, LocalFile, Snapshot, assess, not_honoured, plan
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
 MODEL = LocalFile(path="/m.gguf", mark="1")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_llmserve.oip import (
+from airflow_provider_llmserve.oip.wire import (
     MAX_CANDIDATES,
     TASKS,
     Classification,

@@ -58,7 +58,7 @@ def test_a_time_to_live_that_is_none_is_refused(ttl: Any, platform: MemoryPlatfo
 def test_the_sensor_records_the_proof(platform: MemoryPlatform) -> None:
     endpoint = run(KubeAITextServeOperator(task_id="serve", spec=SPEC, wait=False))
     assert not platform.standing["m"].proven
-    platform.verdicts = (STARTING, READY)
+    platform.says = (STARTING, READY)
     assert EndpointReadySensor(task_id="ready", endpoint=endpoint).poke(context()).xcom_value["identity"]["uid"]
     assert platform.standing["m"].proven
 

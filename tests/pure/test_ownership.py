@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llmserve.owner import Owner
-from airflow_provider_llmserve.runtimes import ownership
-from airflow_provider_llmserve.runtimes.ownership import Previous, Record
+from airflow_provider_llmserve.runtimes import record as records
+from airflow_provider_llmserve.runtimes.record import Previous, Record
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
 ONE = Owner(dag_id="d", run_id="r1", task_id="t", map_index=3, try_number=2, ti_id="one")
@@ -36,16 +36,16 @@ others = st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9), st.text(ma
 def test_a_record_is_read_back_as_it_was_written(owner, spec, stopped, proven, previous, objects, ttl, stale) -> None:
     record = Record(owner, spec, stopped, proven, None if proven else previous, "2026-01-01T00:00:00+00:00", objects, ttl, stale)
 
-    assert ownership.read(ownership.from_annotations(ownership.to_annotations(ownership.write(record)))) == record
+    assert records.read(records.from_annotations(records.to_annotations(records.write(record)))) == record
 
 
 def test_a_long_record_is_packed() -> None:
     files = [{"path": f"/f{i}", "content": "x" * 90_000} for i in range(10)]
     record = Record(ONE, KubeAIText.parse({"url": "hf://a/b", "files": files}))
-    written = ownership.write(record)
+    written = records.write(record)
 
     assert sum(map(len, written.values())) < 64 * 1024
-    assert ownership.read(written) == record
+    assert records.read(written) == record
 
 
 @given(
@@ -54,7 +54,7 @@ def test_a_long_record_is_packed() -> None:
     )
 )
 def test_reading_never_fails(data) -> None:
-    ownership.read(data)
+    records.read(data)
 
 
 @given(
@@ -62,16 +62,16 @@ def test_reading_never_fails(data) -> None:
     st.sampled_from(["[]", "{}", "null", "zlib:!", "1", "[1]", '{"kind":1}']),
 )
 def test_a_damaged_part_costs_no_more_than_itself(key, value) -> None:
-    record = ownership.read({**ownership.write(Record(ONE, A)), key: value})
+    record = records.read({**records.write(Record(ONE, A)), key: value})
 
     assert record is not None
     assert record.owner == ONE
 
 
 def test_a_spec_from_the_future_is_ours_without_a_spec() -> None:
-    written = ownership.write(Record(ONE, A))
+    written = records.write(Record(ONE, A))
     written["spec"] = written["spec"].replace('"url"', '"url_of_tomorrow"')
-    record = ownership.read(written)
+    record = records.read(written)
 
     assert record is not None
     assert (record.owner, record.spec) == (ONE, None)
@@ -107,7 +107,7 @@ def test_a_spec_from_the_future_is_ours_without_a_spec() -> None:
     ],
 )
 def test_what_a_rollback_will_put_back(replaced, expected) -> None:
-    assert ownership.succeed(replaced, TWO, B, False) == expected
+    assert records.succeed(replaced, TWO, B, False) == expected
 
 
 def test_same_want_is_the_same_try_spec_and_stop() -> None:
@@ -121,11 +121,11 @@ def test_same_want_is_the_same_try_spec_and_stop() -> None:
 
 
 def test_connections_stand_for_one_secret_of_ours() -> None:
-    assert ownership.connections(B) == ("hf", "aws")
-    resolved = ownership.resolved(B, "m")
+    assert records.connections(B) == ("hf", "aws")
+    resolved = records.resolved(B, "m")
     assert isinstance(resolved, KubeAIText)
     assert resolved.secrets == ("m-llmserve", "mine")
-    assert ownership.resolved(A, "m") is A
+    assert records.resolved(A, "m") is A
 
 
 def test_what_no_spec_has_any_more_is_kept_in_mind_until_it_may_go() -> None:
@@ -148,7 +148,7 @@ def test_a_time_to_live_counts_from_the_write() -> None:
 
 @pytest.mark.parametrize("damaged", ["-1", "0", "NaN", "Infinity", '"60"', "true", "[60]", "{"])
 def test_a_damaged_time_to_live_sweeps_nothing_away(damaged) -> None:
-    record = ownership.read({**ownership.write(Record(ONE, A, applied="2026-01-01T00:00:00+00:00", ttl=60)), "ttl": damaged})
+    record = records.read({**records.write(Record(ONE, A, applied="2026-01-01T00:00:00+00:00", ttl=60)), "ttl": damaged})
     assert record is not None
     assert (record.ttl, record.expires) == (None, None)
 

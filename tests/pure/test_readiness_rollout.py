@@ -13,7 +13,7 @@ from airflow_provider_llmserve.readiness.rollout import (
     creation_trouble,
     current_replica_set,
     deadlock,
-    rollout,
+    progress,
     rollout_complete,
     wanted_replicas,
 )
@@ -74,18 +74,18 @@ NEW_SET, OLD_SET = replica_set("new", TEMPLATE), replica_set("old", OLD)
     ],
 )
 def test_shapes(what: dict[str, Any], others: list[dict[str, Any]], reason: str) -> None:
-    assert rollout(what, Observed((what, *others))).reason == reason
+    assert progress(what, Observed((what, *others))).reason == reason
 
 
 def test_the_figures_are_told() -> None:
-    state = rollout(deployment(3), Observed((NEW_SET, OLD_SET, pod("a", "new"), pod("b", "new", ready=False), pod("o", "old"))))
+    state = progress(deployment(3), Observed((NEW_SET, OLD_SET, pod("a", "new"), pod("b", "new", ready=False), pod("o", "old"))))
     assert state.summary == "1 of 3 pods of this version are ready, 1 of earlier ones remain"
     assert (state.ready, state.serving, state.wanted) == (1, True, 3)
 
 
 def test_an_evicted_corpse_is_no_pod() -> None:
     corpse = {**pod("c", "new"), "status": {"phase": "Failed", "reason": "Evicted"}}
-    state = rollout(deployment(), Observed((NEW_SET, corpse, pod("a", "new"))))
+    state = progress(deployment(), Observed((NEW_SET, corpse, pod("a", "new"))))
     assert (state.reason, len(state.pods)) == ("", 1)
 
 
@@ -104,7 +104,7 @@ def test_recorded_rollouts_pass_through_these_words_in_order(name: str, words: l
     for _, observed in history.snapshots(history.times()):
         live = observed.get("Deployment", "support")
         if live is not None and (live["spec"]["template"]["spec"]["containers"][0]["args"] == _asked_args(history.want)):
-            said.append(rollout(live, observed).reason)
+            said.append(progress(live, observed).reason)
     rest = iter(said)
     assert all(word in rest for word in words), list(dict.fromkeys(said))
     assert said[-1] == ""
@@ -121,7 +121,7 @@ def test_a_stuck_rollout_is_never_complete(name: str) -> None:
     for t, observed in history.snapshots(history.times()):
         live = observed.get("Deployment", "support")
         if live is not None and t > history.asked_at + 1:
-            assert rollout(live, observed).reason != "", t
+            assert progress(live, observed).reason != "", t
 
 
 def test_the_current_set_is_the_one_with_our_template() -> None:
@@ -167,10 +167,10 @@ def test_a_refusal_of_the_past_is_no_trouble() -> None:
 
 def test_the_deadlock_of_a_surge_without_room() -> None:
     waiting = PodTrouble(pod="a", reason="unschedulable_gpu", summary="no node takes the pod")
-    stuck = rollout(deployment(), Observed((NEW_SET, OLD_SET, pod("a", "new", ready=False), pod("o", "old"))))
+    stuck = progress(deployment(), Observed((NEW_SET, OLD_SET, pod("a", "new", ready=False), pod("o", "old"))))
     found = deadlock(stuck, [waiting])
     assert found is not None
     assert (found.reason, found.summary) == ("rollout_deadlock", "pod a waits for room that o holds until it is ready")
-    first = rollout(deployment(), Observed((NEW_SET, pod("a", "new", ready=False))))
+    first = progress(deployment(), Observed((NEW_SET, pod("a", "new", ready=False))))
     assert deadlock(first, [waiting]) is None
     assert deadlock(stuck, [PodTrouble(pod="a", reason="image_not_found", summary="")]) is None

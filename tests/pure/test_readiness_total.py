@@ -20,7 +20,7 @@ from support.history import load, objects_of, recorded, seen_at
 from airflow_provider_llmserve.readiness import fields
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.readiness.pods import diagnose_pod, logs_wanted, pod_ready
-from airflow_provider_llmserve.readiness.rollout import creation_trouble, current_replica_set, rollout, rollout_complete
+from airflow_provider_llmserve.readiness.rollout import creation_trouble, current_replica_set, progress, rollout_complete
 from airflow_provider_llmserve.replay.judge import assess_of
 
 NOW = datetime(2026, 11, 24, tzinfo=timezone.utc)
@@ -68,7 +68,7 @@ def read_event(event: Any) -> None:
 
 def read_rollout(deployment: Any, replica_set: Any, pod: Any) -> None:
     seen = Observed((deployment, replica_set, pod))
-    assert isinstance(rollout(deployment, seen).serving, bool)
+    assert isinstance(progress(deployment, seen).serving, bool)
     creation_trouble(replica_set, seen)
     current_replica_set(deployment, seen)
     rollout_complete(deployment)

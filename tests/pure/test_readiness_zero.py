@@ -17,11 +17,11 @@ WANT = Want(spec=KubeAIText.parse({"url": "hf://a/b", "model_name": "m"}), name=
 
 
 async def test_zero_by_design() -> None:
-    platform = MemoryPlatform(verdicts=(verdict(State.SCALED_TO_ZERO, "scaled_to_zero", "no pod, a request wakes it"),))
+    platform = MemoryPlatform(says=(verdict(State.SCALED_TO_ZERO, "scaled_to_zero", "no pod, a request wakes it"),))
     assert (await serve(platform, WANT, timeout=5)).identity.name == "m"
 
 
 async def test_zero_by_mistake() -> None:
-    platform = MemoryPlatform(verdicts=(verdict(State.SCALED_TO_ZERO, "replicas_absent", "no pod is ever made"),))
+    platform = MemoryPlatform(says=(verdict(State.SCALED_TO_ZERO, "replicas_absent", "no pod is ever made"),))
     with pytest.raises(ServingFailed, match="replicas_absent"):
         await serve(platform, WANT, timeout=5)

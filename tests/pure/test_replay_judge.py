@@ -10,7 +10,7 @@ from support.history import CASES, judge, load, recorded
 
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
-from airflow_provider_llmserve.readiness.state import Assessment, State
+from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.replay import __main__ as tool
 from airflow_provider_llmserve.replay.__main__ import main
 from airflow_provider_llmserve.replay.history import History
@@ -18,7 +18,7 @@ from airflow_provider_llmserve.replay.judge import assess_of
 
 
 def always(state: State, reason: str) -> object:
-    def assess(expected: Expected, observed: Observed, now: datetime) -> Assessment:
+    def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
         return verdict(state, reason, "")
 
     return assess
@@ -27,7 +27,7 @@ def always(state: State, reason: str) -> object:
 def oracle(history: History, shift: float = 0.0) -> object:
     """Says what the truth was ``shift`` seconds ago."""
 
-    def assess(expected: Expected, observed: Observed, now: datetime) -> Assessment:
+    def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
         truth = history.truth_at((now - history.began).total_seconds() - shift)
         if truth.state == "scaled_to_zero" and not truth.cause:
             return verdict(State.SCALED_TO_ZERO, "scaled_to_zero", "")
@@ -82,8 +82,8 @@ def test_failed_before_it_heals_is_caught() -> None:
     history = load("deployment/missing-secret")
     right = oracle(history)
 
-    def hasty(expected: Expected, observed: Observed, now: datetime) -> Assessment:
-        said: Assessment = right(expected, observed, now)  # type: ignore[operator]
+    def hasty(expected: Expected, observed: Observed, now: datetime) -> Verdict:
+        said: Verdict = right(expected, observed, now)  # type: ignore[operator]
         return said if said.state is State.READY else verdict(State.FAILED, "secret_missing", "")
 
     found = judge(history, hasty)

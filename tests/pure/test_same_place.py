@@ -153,11 +153,11 @@ async def test_one_that_cannot_be_swept_away_does_not_keep_the_others(fault: LLM
 
 
 async def test_a_ttl_outlives_changes_and_what_is_put_back() -> None:
-    platform = MemoryPlatform(verdicts=(READY,))
+    platform = MemoryPlatform(says=(READY,))
     await serve(platform, Want(spec=SPEC, name="m", owner=OWNER, ttl=60), timeout=5)
     await change(platform, Target(name="m"), lambda spec, stopped: (NEW, stopped), timeout=5)
     assert platform.standing["m"].ttl == 60
-    platform.verdicts = ()
+    platform.says = ()
     with pytest.raises(LLMServeError):
         await serve(platform, Want(spec=SPEC, name="m", owner=OWNER.model_copy(update={"run_id": "2"})), timeout=0.01)
     assert platform.standing["m"].ttl == 60

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_llmserve.errors import BadInput
-from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
-from airflow_provider_llmserve.specs.digitalhub import from_digitalhub, parse_spec
+from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, from_digitalhub, parse_spec
 
 METADATA = {
     "project": "demo",

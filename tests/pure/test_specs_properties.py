@@ -20,9 +20,8 @@ from support.spec_strategies import (
 )
 
 from airflow_provider_llmserve.errors import BadInput
-from airflow_provider_llmserve.specs import Adapter, HuggingFaceServe, KubeAIText, ServeSpec
+from airflow_provider_llmserve.specs import Adapter, HuggingFaceServe, KubeAIText, ServeSpec, from_digitalhub, parse_spec
 from airflow_provider_llmserve.specs.changes import with_adapter, without_adapter
-from airflow_provider_llmserve.specs.digitalhub import from_digitalhub, parse_spec
 from airflow_provider_llmserve.specs.huggingface_rules import huggingface_findings
 from airflow_provider_llmserve.specs.kubeai_rules import crd_findings, kubeai_findings
 from airflow_provider_llmserve.specs.schema import json_schema

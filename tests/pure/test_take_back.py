@@ -29,10 +29,10 @@ def want(spec: KubeAIText = OLD, owner: Owner = FIRST, **options: bool) -> Want:
 
 async def stands(how: str) -> MemoryPlatform:
     """A platform on which ``OLD`` stands by the first run: proven, deployed without a wait, or accepted at zero."""
-    platform = MemoryPlatform(verdicts=(AT_ZERO,) if how == "at zero" else (READY,))
+    platform = MemoryPlatform(says=(AT_ZERO,) if how == "at zero" else (READY,))
     await serve(platform, want(), timeout=5, wait=how != "not waited for")
     assert platform.standing["m"].proven == (how == "proven")
-    platform.verdicts = (BROKEN,)
+    platform.says = (BROKEN,)
     platform.writes.clear()
     return platform
 
@@ -61,7 +61,7 @@ async def fail(platform: MemoryPlatform, wanted: Want, fault: object) -> BaseExc
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 async def test_whatever_fails_after_the_first_object_a_first_deployment_leaves_nothing(fault: object) -> None:
-    platform = MemoryPlatform(verdicts=(BROKEN,))
+    platform = MemoryPlatform(says=(BROKEN,))
     error = await fail(platform, want(), fault)
     assert platform.standing == {}
     assert platform.writes == ["apply m", "delete m"]
@@ -101,7 +101,7 @@ async def test_the_last_proven_spec_is_put_back_over_one_that_never_was() -> Non
 
 
 async def test_a_retry_that_fails_removes_what_its_killed_first_try_left() -> None:
-    platform = MemoryPlatform(verdicts=(BROKEN,))
+    platform = MemoryPlatform(says=(BROKEN,))
     await platform.apply(want(), replacing=None)  # and then its worker was gone
     with pytest.raises(ServingFailed, match="was removed"):
         await serve(platform, want(owner=AGAIN), timeout=5)
@@ -126,14 +126,14 @@ async def test_a_cleared_task_that_does_not_wait_deletes_nothing_it_deployed_bef
 
 
 async def test_keep_says_that_its_pods_stay() -> None:
-    platform = MemoryPlatform(verdicts=(BROKEN,))
+    platform = MemoryPlatform(says=(BROKEN,))
     with pytest.raises(ServingFailed, match="its pods keep their resources until it is torn down"):
         await serve(platform, want(), timeout=5, on_failure="keep")
     assert platform.standing["m"].spec == OLD
 
 
 async def test_that_taking_back_failed_is_said_and_hides_nothing() -> None:
-    platform = MemoryPlatform(verdicts=(BROKEN,))
+    platform = MemoryPlatform(says=(BROKEN,))
 
     async def delete(*_: object, **__: object) -> None:
         raise Unavailable("no answer")
@@ -145,7 +145,7 @@ async def test_that_taking_back_failed_is_said_and_hides_nothing() -> None:
 
 async def test_every_wait_that_sees_ready_records_it() -> None:
     """A sensor's wait too: else the next failed update would put back something older, or nothing."""
-    platform = MemoryPlatform(verdicts=(STARTING, READY))
+    platform = MemoryPlatform(says=(STARTING, READY))
     await serve(platform, want(), timeout=5, wait=False)
     await prove(platform, platform.standing["m"], timeout=5)
     assert platform.standing["m"].proven
@@ -153,10 +153,10 @@ async def test_every_wait_that_sees_ready_records_it() -> None:
 
 async def test_zero_replicas_prove_nothing_but_a_stop_is_what_was_asked() -> None:
     platform = await stands("at zero")
-    platform.verdicts = (AT_ZERO,)
+    platform.says = (AT_ZERO,)
     await change(platform, Target(name="m"), lambda spec, stopped: (spec, True), timeout=5)
     assert platform.standing["m"].proven
-    platform.verdicts = (BROKEN,)
+    platform.says = (BROKEN,)
     with pytest.raises(ServingFailed):
         await change(platform, Target(name="m"), lambda spec, stopped: (spec, False), timeout=5)
     assert platform.standing["m"].stopped, "a resume that fails goes back to the stop"

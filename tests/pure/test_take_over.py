@@ -60,7 +60,7 @@ async def test_what_is_not_this_dags_is_taken_over_by_adoption_alone(run: Servin
 
 @pytest.mark.parametrize(("run", "words"), BY_ADOPTION.values(), ids=BY_ADOPTION)
 async def test_an_adoption_that_fails_gives_back_what_it_took(run: ServingRun, words: str) -> None:
-    platform = MemoryPlatform(verdicts=(BROKEN,), standing={"m": run})
+    platform = MemoryPlatform(says=(BROKEN,), standing={"m": run})
     with pytest.raises(ServingFailed, match=r"given back|put back"):
         await serve(platform, want(adopt=True), timeout=5)
     left = platform.standing["m"]
@@ -70,7 +70,7 @@ async def test_an_adoption_that_fails_gives_back_what_it_took(run: ServingRun, w
 @pytest.mark.parametrize("adopt", [False, True])
 @pytest.mark.parametrize("run", NEVER.values(), ids=NEVER)
 async def test_two_tasks_of_one_run_never_share_a_name(run: ServingRun, adopt: bool) -> None:
-    platform = MemoryPlatform(verdicts=(READY,), standing={"m": run})
+    platform = MemoryPlatform(says=(READY,), standing={"m": run})
     with pytest.raises(NotOurs, match="two tasks cannot serve under one name"):
         await serve(platform, want(adopt), timeout=5)
     assert platform.writes == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_llmserve.errors import AccessDenied, Conflict, NotFound, Rejected, Unavailable
 from airflow_provider_llmserve.platforms.kubernetes import wire
-from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, CRD, DEPLOYMENT, MODEL, POD
+from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, CRD, DEPLOYMENT, MODEL, POD
 
 REQ = wire.request("patch", "PATCH", MODEL, "ns", "m")
 

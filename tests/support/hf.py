@@ -12,7 +12,7 @@ from support.cluster import Cluster
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import ServingRun, Want
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
-from airflow_provider_llmserve.readiness.state import Assessment
+from airflow_provider_llmserve.readiness.state import Verdict
 from airflow_provider_llmserve.specs import HuggingFaceServe
 
 ONE = Owner(dag_id="d", run_id="r1", task_id="t", try_number=1, ti_id="one")
@@ -64,14 +64,12 @@ class Namespace:
         self.cluster.admin.merge(self.path("pods", pod) + "/status", {"status": status})
 
 
-async def first(
-    platform: KubernetesPlatform, run: ServingRun, found: Callable[[Assessment], bool], seconds: float = 60
-) -> Assessment:
+async def first(platform: KubernetesPlatform, run: ServingRun, found: Callable[[Verdict], bool], seconds: float = 60) -> Verdict:
     """The first verdict that is looked for; fails with the last ones seen."""
     seen: list[str] = []
 
-    async def look() -> Assessment:
-        async with aclosing(platform.assessments(run)) as verdicts:  # type: ignore[type-var]
+    async def look() -> Verdict:
+        async with aclosing(platform.verdicts(run)) as verdicts:  # type: ignore[type-var]
             async for v in verdicts:
                 seen.append(v.text())
                 if found(v):

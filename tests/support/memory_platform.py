@@ -12,12 +12,12 @@ from airflow_provider_llmserve.errors import Conflict
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.place import Place
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
-from airflow_provider_llmserve.readiness.state import Assessment, ReasonClass, State
-from airflow_provider_llmserve.runtimes.ownership import Record, succeed
+from airflow_provider_llmserve.readiness.state import ReasonClass, State, Verdict
+from airflow_provider_llmserve.runtimes.record import Record, succeed
 
 
-def said(state: State, reason: str, cls: ReasonClass, *, retryable: bool = True) -> Assessment:
-    return Assessment(state=state, reason=reason, reason_class=cls, summary=f"it is {reason}", retryable=retryable)
+def said(state: State, reason: str, cls: ReasonClass, *, retryable: bool = True) -> Verdict:
+    return Verdict(state=state, reason=reason, reason_class=cls, summary=f"it is {reason}", retryable=retryable)
 
 
 STARTING = said(State.PROGRESSING, "starting", ReasonClass.WAITING)
@@ -28,9 +28,9 @@ REPLACED = said(State.SUPERSEDED, "superseded", ReasonClass.IMPOSSIBLE)
 
 @dataclass
 class MemoryPlatform:
-    """``verdicts`` are said one after the other; after the last the iterator stays silent for ever."""
+    """What it ``says`` is said one after the other; after the last the iterator stays silent for ever."""
 
-    verdicts: Sequence[Assessment] = (READY,)
+    says: Sequence[Verdict] = (READY,)
     findings: Sequence[str] = ()
     conflicts: int = 0
     standing: dict[str, ServingRun] = field(default_factory=dict)
@@ -99,8 +99,8 @@ class MemoryPlatform:
         self.standing[run.name] = before
         self.writes.append(f"give back {run.name}")
 
-    async def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:
-        for verdict in self.verdicts:
+    async def verdicts(self, run: ServingRun) -> AsyncIterator[Verdict]:
+        for verdict in self.says:
             yield verdict
         await asyncio.Event().wait()
 

@@ -12,7 +12,7 @@ from support.cluster import Cluster
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import ServingRun, Want
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
-from airflow_provider_llmserve.readiness.state import Assessment, State
+from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 
@@ -40,14 +40,12 @@ def pods(cluster: Cluster, settings: Settings) -> list[dict[str, Any]]:
     return cluster.admin.items(f"/api/v1/namespaces/{settings.namespace}/pods?labelSelector=toy%3Dtoy")
 
 
-async def first(
-    platform: KubernetesPlatform, run: ServingRun, wanted: Callable[[Assessment], Any], seconds: float = 30
-) -> Assessment:
+async def first(platform: KubernetesPlatform, run: ServingRun, wanted: Callable[[Verdict], Any], seconds: float = 30) -> Verdict:
     """The first verdict that is as wanted; fails, with all that came, after ``seconds``."""
     seen: list[str] = []
 
-    async def look() -> Assessment:
-        async with aclosing(platform.assessments(run)) as verdicts:  # type: ignore[type-var]
+    async def look() -> Verdict:
+        async with aclosing(platform.verdicts(run)) as verdicts:  # type: ignore[type-var]
             async for v in verdicts:
                 seen.append(v.text())
                 if wanted(v):
@@ -60,5 +58,5 @@ async def first(
         raise AssertionError("not among the verdicts:\n" + "\n".join(dict.fromkeys(seen))) from None
 
 
-def is_ready(v: Assessment) -> bool:
+def is_ready(v: Verdict) -> bool:
     return v.state is State.READY

@@ -9,21 +9,10 @@ from typing import Any, Literal
 from airflow_provider_llmserve.endpoint import Endpoint, Identity, Service
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
-from airflow_provider_llmserve.readiness.state import Ask, Assessment, State
-from airflow_provider_llmserve.runtimes.base import (
-    CONFIG_MAP,
-    DEPLOYMENT,
-    EVENT,
-    POD,
-    REPLICA_SET,
-    SECRET,
-    Call,
-    Facts,
-    Lookup,
-    Permission,
-    Watched,
-)
+from airflow_provider_llmserve.readiness.state import Ask, State, Verdict
+from airflow_provider_llmserve.runtimes.base import Call, Facts, Lookup, Permission, Watched
 from airflow_provider_llmserve.runtimes.descent import of_deployment
+from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, POD, REPLICA_SET, SECRET
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, ServeSpec
 
@@ -82,7 +71,7 @@ class ToyRuntime:
     def descends(self, pod: Any, *, name: str, uid: str) -> bool:
         return of_deployment(pod, name)
 
-    def assess(self, expected: Expected, observed: Observed, now: datetime) -> Assessment:
+    def assess(self, expected: Expected, observed: Observed, now: datetime) -> Verdict:
         name = expected.manifest["metadata"]["name"]
         live = observed.get("Deployment", name)
         if live is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_llmserve.evaluation.dataset import Row
-from airflow_provider_llmserve.evaluation.plan import Plan
+from airflow_provider_llmserve.evaluation.plan import EvaluationPlan
 from airflow_provider_llmserve.evaluation.summary import Answer
 
 if TYPE_CHECKING:
     import openai
 
 
-async def ask(client: openai.AsyncOpenAI, plan: Plan, row: Row) -> Answer:
+async def ask(client: openai.AsyncOpenAI, plan: EvaluationPlan, row: Row) -> Answer:
     """Ask one row; every fault of the request becomes an :class:`Answer` with its class.
 
     The client's own retries ask anew after a time-out, a lost connection, 408, 409, 429 or 5xx, with growing pauses: KubeAI's
@@ -42,11 +42,11 @@ async def ask(client: openai.AsyncOpenAI, plan: Plan, row: Row) -> Answer:
     )
 
 
-def _common(plan: Plan) -> dict[str, Any]:
+def _common(plan: EvaluationPlan) -> dict[str, Any]:
     return {"model": plan.request_name, "max_tokens": plan.max_tokens, "temperature": 0}
 
 
-def _messages(plan: Plan, row: Row) -> list[dict[str, str]]:
+def _messages(plan: EvaluationPlan, row: Row) -> list[dict[str, str]]:
     system = [] if plan.system_prompt is None else [{"role": "system", "content": plan.system_prompt}]
     said = row.messages or ({"role": "user", "content": row.prompt or ""},)
     return [*system, *map(dict, said)]

@@ -7,17 +7,18 @@ import logging
 from airflow_provider_llmserve.errors import AccessDenied, Conflict
 from airflow_provider_llmserve.platforms.kubernetes.beside import TRIES, Beside, version_of
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
-from airflow_provider_llmserve.platforms.kubernetes.standing import Standing
+from airflow_provider_llmserve.platforms.kubernetes.live import Live
 from airflow_provider_llmserve.runtimes import adoption
-from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, MODEL, Manifest, Runtime
+from airflow_provider_llmserve.runtimes.base import Manifest, Runtime
 from airflow_provider_llmserve.runtimes.belonging import Belonging
+from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, MODEL
 from airflow_provider_llmserve.runtimes.kubeai import config
-from airflow_provider_llmserve.runtimes.ownership import companion_name
+from airflow_provider_llmserve.runtimes.record import companion_name
 
 log = logging.getLogger(__name__)
 
 
-async def take_over(client: Client, namespace: str, live: Standing) -> Standing:
+async def take_over(client: Client, namespace: str, live: Live) -> Live:
     """Make the former managers' fields of ``spec`` ours. No value changes, so nothing runs otherwise than before.
 
     Raises :class:`Conflict` where the object has changed since.
@@ -25,7 +26,7 @@ async def take_over(client: Client, namespace: str, live: Standing) -> Standing:
     body = {"metadata": {**version_of(live.primary), "managedFields": adoption.managers_after(live.primary)}}
     name = live.primary["metadata"]["name"]
     taken = await client.patch(live.runtime.PRIMARY, namespace, name, body)
-    return Standing(live.runtime, taken, None, live.companion, before=live.primary)
+    return Live(live.runtime, taken, None, live.companion, before=live.primary)
 
 
 async def announce(client: Client, namespace: str, runtime: Runtime, planned: Manifest, live: Object) -> None:
@@ -34,7 +35,7 @@ async def announce(client: Client, namespace: str, runtime: Runtime, planned: Ma
     log.warning("%s", adoption.forecast(live, planned, surge=surge))
 
 
-async def give_back(client: Client, namespace: str, failed: Standing, before: Object) -> None:
+async def give_back(client: Client, namespace: str, failed: Live, before: Object) -> None:
     """Make an adopted object what it was before, fields' managers included, and take away what we made beside it."""
     kind, name = failed.runtime.PRIMARY, before["metadata"]["name"]
     beside = Beside(client, namespace, Belonging(kind, name))

@@ -9,12 +9,11 @@ from typing import Any
 
 from airflow_provider_llmserve.errors import AccessDenied, Conflict, NotFound, NotOurs, Rejected
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
-from airflow_provider_llmserve.runtimes import base as kinds
-from airflow_provider_llmserve.runtimes.base import Kind, Manifest
+from airflow_provider_llmserve.runtimes.base import Manifest
 from airflow_provider_llmserve.runtimes.belonging import Belonging, others_wrote
-from airflow_provider_llmserve.runtimes.ownership import Names
+from airflow_provider_llmserve.runtimes.kinds import KINDS, Kind
+from airflow_provider_llmserve.runtimes.record import Names
 
-KINDS = {(k.api_version, k.kind): k for k in vars(kinds).values() if isinstance(k, Kind)}
 log = logging.getLogger(__name__)
 
 TRIES = 10

@@ -16,7 +16,7 @@ from airflow_provider_llmserve.errors import NotFound, Unavailable
 from airflow_provider_llmserve.platforms.kubernetes import wire
 from airflow_provider_llmserve.platforms.kubernetes.login import Login
 from airflow_provider_llmserve.platforms.kubernetes.wire import Answer, Request
-from airflow_provider_llmserve.runtimes.base import Kind
+from airflow_provider_llmserve.runtimes.kinds import Kind
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse

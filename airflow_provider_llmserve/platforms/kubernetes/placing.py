@@ -7,7 +7,7 @@ import logging
 from airflow_provider_llmserve.errors import AccessDenied, NotFound
 from airflow_provider_llmserve.place import Place
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
-from airflow_provider_llmserve.runtimes.base import NAMESPACE
+from airflow_provider_llmserve.runtimes.kinds import NAMESPACE
 
 log = logging.getLogger(__name__)
 

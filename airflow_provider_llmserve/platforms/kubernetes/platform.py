@@ -10,14 +10,14 @@ from typing import Any
 from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.place import Place
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
-from airflow_provider_llmserve.platforms.kubernetes import adopting, preflight, standing, teardown, verdicts
+from airflow_provider_llmserve.platforms.kubernetes import adopting, live, preflight, teardown, verdicts
 from airflow_provider_llmserve.platforms.kubernetes.asking import Asker
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.login import hook_of
 from airflow_provider_llmserve.platforms.kubernetes.placing import place_of
 from airflow_provider_llmserve.platforms.kubernetes.writing import Writer
 from airflow_provider_llmserve.readiness.observed import Observed
-from airflow_provider_llmserve.readiness.state import Assessment
+from airflow_provider_llmserve.readiness.state import Verdict
 from airflow_provider_llmserve.runtimes import runtime, runtime_for
 from airflow_provider_llmserve.runtimes.base import Telling, Watched
 from airflow_provider_llmserve.settings import Settings
@@ -57,7 +57,7 @@ class KubernetesPlatform:
         return found
 
     async def find(self, target: Target) -> ServingRun | None:
-        found = await standing.find(self.client, self.settings.namespace, target)
+        found = await live.find(self.client, self.settings.namespace, target)
         return found.run() if found is not None else None
 
     async def apply(
@@ -75,10 +75,10 @@ class KubernetesPlatform:
         return self._place
 
     async def runs(self) -> list[ServingRun]:
-        return [found.run() for found in await standing.made_by_us(self.client, self.settings.namespace)]
+        return [found.run() for found in await live.made_by_us(self.client, self.settings.namespace)]
 
-    def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:
-        return verdicts.Watcher(self.client, self._asker, self.settings, runtime(run.runtime), run).assessments()
+    def verdicts(self, run: ServingRun) -> AsyncIterator[Verdict]:
+        return verdicts.Watcher(self.client, self._asker, self.settings, runtime(run.runtime), run).verdicts()
 
     async def settle(self, run: ServingRun) -> None:
         await Writer(self.client, self.settings, runtime(run.runtime)).settle(run)

@@ -11,12 +11,13 @@ from airflow_provider_llmserve.platforms.base import Target, Want
 from airflow_provider_llmserve.platforms.kubernetes import adopting
 from airflow_provider_llmserve.platforms.kubernetes.beside import kind_of, name_of, not_ours
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
-from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, find, read
-from airflow_provider_llmserve.platforms.kubernetes.writing import Plan, plan
-from airflow_provider_llmserve.runtimes import ownership
+from airflow_provider_llmserve.platforms.kubernetes.live import Live, find, read
+from airflow_provider_llmserve.platforms.kubernetes.writing import Writes, writes_for
+from airflow_provider_llmserve.runtimes import record as records
 from airflow_provider_llmserve.runtimes.adoption import merge_patch
-from airflow_provider_llmserve.runtimes.base import SECRET, Facts, Lookup, Manifest, Permission, Runtime
+from airflow_provider_llmserve.runtimes.base import Facts, Lookup, Manifest, Permission, Runtime
 from airflow_provider_llmserve.runtimes.belonging import Belonging
+from airflow_provider_llmserve.runtimes.kinds import SECRET
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import ServeSpec
 
@@ -36,7 +37,7 @@ def permissions(runtime: Runtime, spec: ServeSpec | None = None) -> tuple[Permis
     needed = [*runtime.PERMISSIONS, PLACE]
     if runtime.RECORD == "companion":
         needed.append(COMPANION)
-    if spec is not None and ownership.connections(spec):
+    if spec is not None and records.connections(spec):
         needed.append(OWNED_SECRET)
     return tuple(needed)
 
@@ -44,7 +45,7 @@ def permissions(runtime: Runtime, spec: ServeSpec | None = None) -> tuple[Permis
 async def findings(client: Client, settings: Settings, runtime: Runtime, want: Want) -> list[str]:
     """The findings, each with its remedy. Raises :class:`Unavailable` where the cluster cannot be asked."""
     try:
-        todo = await plan(want, runtime, settings)
+        todo = await writes_for(want, runtime, settings)
     except BadInput as e:
         return [f"{e.subject}: {f}" for f in e.findings]
     looked, denied, refused, other = await asyncio.gather(
@@ -61,17 +62,17 @@ async def announce(client: Client, settings: Settings, runtime: Runtime, want: W
     """Where the name is a stranger's, say in the log what adopting it will change."""
     standing = await _adopted(client, settings, runtime, want)
     if standing is not None:
-        planned = (await plan(want, runtime, settings)).primary
+        planned = (await writes_for(want, runtime, settings)).primary
         await adopting.announce(client, settings.namespace, runtime, planned, standing.primary)
 
 
-def _to_write(todo: Plan) -> list[Permission]:
+def _to_write(todo: Writes) -> list[Permission]:
     """The rights without which an object that this spec renders could not be written, put back and taken away again."""
     kinds = {kind_of(m) for m in todo.others}
     return [Permission(k.group, k.plural, ("get", "create", "patch", "delete")) for k in kinds]
 
 
-async def _facts(client: Client, settings: Settings, runtime: Runtime, name: str, todo: Plan) -> Facts:
+async def _facts(client: Client, settings: Settings, runtime: Runtime, name: str, todo: Writes) -> Facts:
     lookups = list(dict.fromkeys(runtime.lookups(todo.spec, name=name, settings=settings)))
     answers = await asyncio.gather(*(_look(client, settings, lookup) for lookup in lookups))
     objects: dict[Lookup, Any] = {lookup: answer[0] for lookup, answer in zip(lookups, answers, strict=True) if answer}
@@ -100,7 +101,7 @@ async def _denied(client: Client, namespace: str, needed: Iterable[Permission]) 
     ]
 
 
-async def _refusals(client: Client, settings: Settings, runtime: Runtime, want: Want, todo: Plan) -> list[str]:
+async def _refusals(client: Client, settings: Settings, runtime: Runtime, want: Want, todo: Writes) -> list[str]:
     """What is in the way of each object that would be written: somebody else's in its place, or the API server's refusal."""
     belonging = Belonging(runtime.PRIMARY, want.name)
     beside = [*todo.others, *todo.companion(runtime, want)]
@@ -119,12 +120,12 @@ async def _beside(client: Client, settings: Settings, belonging: Belonging, mani
     return [not_ours(manifest, why)] if why else await _dry_run(client, settings, manifest)
 
 
-async def _primary(client: Client, settings: Settings, runtime: Runtime, want: Want, todo: Plan) -> Sequence[str]:
+async def _primary(client: Client, settings: Settings, runtime: Runtime, want: Want, todo: Writes) -> Sequence[str]:
     standing = await _adopted(client, settings, runtime, want)
     return await _dry_run(client, settings, todo.primary, over=standing.primary if standing else None)
 
 
-async def _adopted(client: Client, settings: Settings, runtime: Runtime, want: Want) -> Standing | None:
+async def _adopted(client: Client, settings: Settings, runtime: Runtime, want: Want) -> Live | None:
     """The stranger's object that this want would take over."""
     if not want.adopt:
         return None

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 from airflow_provider_llmserve.errors import Conflict, NotFound, StillThere, Superseded, Unavailable
 from airflow_provider_llmserve.platforms.base import ServingRun, Target
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
+from airflow_provider_llmserve.platforms.kubernetes.live import Live, read, same_deployment
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
-from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, read, same_deployment
 from airflow_provider_llmserve.readiness.fields import name_of
 from airflow_provider_llmserve.readiness.observed import Object
 from airflow_provider_llmserve.readiness.pods import pod_ended
 from airflow_provider_llmserve.runtimes import runtimes_of
-from airflow_provider_llmserve.runtimes.base import POD, Runtime, Watched
+from airflow_provider_llmserve.runtimes.base import Runtime, Watched
+from airflow_provider_llmserve.runtimes.kinds import POD
 from airflow_provider_llmserve.runtimes.remains import CHAIN, KUBERNETES_OWN, Remains
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ async def _within(seconds: float, work: Coroutine[Any, Any, T], run: ServingRun)
 
 
 async def _ask_for_deletion(client: Client, runtime: Runtime, run: ServingRun) -> None:
-    live: Standing | None = run.native if isinstance(run.native, Standing) else None
+    live: Live | None = run.native if isinstance(run.native, Live) else None
     for attempt in range(TRIES):
         if attempt or live is None:  # the first time what the caller read a moment ago will do: its version is a precondition
             live = await read(client, run.namespace, runtime, run.name)

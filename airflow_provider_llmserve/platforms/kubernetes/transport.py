@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import httpx  # noqa: TID253 (this module is imported where a client is made)
 
-from airflow_provider_llmserve.endpoint import service_of
 from airflow_provider_llmserve.errors import Unavailable
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.login import hook_of
+from airflow_provider_llmserve.runtimes.service_url import service_of
 
 T = TypeVar("T")
 

@@ -7,21 +7,23 @@ import logging
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
 
-from airflow_provider_llmserve.endpoint import Endpoint, Identity, service_of
+from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.errors import LLMServeError, NotOurs
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import ServingRun
 from airflow_provider_llmserve.platforms.kubernetes.asking import Asker
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
+from airflow_provider_llmserve.platforms.kubernetes.live import Live, same_deployment, seen
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
-from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, same_deployment, seen
 from airflow_provider_llmserve.platforms.kubernetes.writing import rendered
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed, PodLog
 from airflow_provider_llmserve.readiness.pods import WantedLog, logs_wanted
 from airflow_provider_llmserve.readiness.reasons import verdict
-from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
-from airflow_provider_llmserve.runtimes import ownership
-from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, LogTail, Manifest, Reading, Runtime, Watched
+from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
+from airflow_provider_llmserve.runtimes import record as records
+from airflow_provider_llmserve.runtimes.base import LogTail, Manifest, Reading, Runtime, Watched
+from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP
+from airflow_provider_llmserve.runtimes.service_url import service_of
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import ServeSpec
 
@@ -56,8 +58,8 @@ class Watcher:
         self._may_read_logs = True
         self._asked = 0.0
 
-    async def assessments(self) -> AsyncIterator[Assessment]:
-        """See :meth:`platforms.base.Platform.assessments`."""
+    async def verdicts(self) -> AsyncIterator[Verdict]:
+        """See :meth:`platforms.base.Platform.verdicts`."""
         async with Reflector(self._client, self._settings.namespace, self.watched()) as reflector:
             while True:
                 yield await self._verdict(reflector)
@@ -67,10 +69,10 @@ class Watcher:
         """What the runtime wants to see, and the record where that is an object of its own."""
         wanted = list(self._runtime.watched(self._run.name))
         if self._runtime.RECORD == "companion":
-            wanted.append(Watched(CONFIG_MAP, name=ownership.companion_name(self._run.name)))
+            wanted.append(Watched(CONFIG_MAP, name=records.companion_name(self._run.name)))
         return wanted
 
-    async def _verdict(self, reflector: Reflector) -> Assessment:
+    async def _verdict(self, reflector: Reflector) -> Verdict:
         observed = reflector.snapshot()
         blind = reflector.blind()
         if blind:
@@ -97,10 +99,10 @@ class Watcher:
         await asyncio.sleep(max(0.0, self._asked + ASK_PAUSE - clock()))
         self._asked = clock()
 
-    def _assess(self, observed: Observed) -> Assessment:
+    def _assess(self, observed: Observed) -> Verdict:
         return self._runtime.assess(self._expected, observed, datetime.now(timezone.utc))
 
-    def _superseded(self, observed: Observed) -> Assessment | None:
+    def _superseded(self, observed: Observed) -> Verdict | None:
         primary, record = seen(self._runtime, self._run.name, observed)
         if primary is None:
             return None
@@ -119,13 +121,13 @@ class Watcher:
         assert run.spec is not None
         primary = self._rendered(run.spec, run.stopped)[0]
         before: Object | None = None
-        if isinstance(native, Standing):
+        if isinstance(native, Live):
             before = native.before
             at = _time(native.record.applied if native.record else "") or at
         if before is None and run.previous is not None:
             # Whoever goes on with a wait (another triggerer, a sensor) did not see what the write replaced; the record has it.
             before = self._rendered(run.previous.spec, run.previous.stopped)[0]
-        return Expected(manifest=primary, asked_at=at, uid=run.uid, before=before)
+        return Expected(manifest=primary, applied_at=at, uid=run.uid, before=before)
 
     def _rendered(self, spec: ServeSpec, stopped: bool) -> list[Manifest]:
         where = {"name": self._run.name, "namespace": self._run.namespace}

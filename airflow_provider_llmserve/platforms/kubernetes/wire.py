@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_llmserve.errors import AccessDenied, Conflict, NotFound, PlatformError, Rejected, Unavailable
-from airflow_provider_llmserve.runtimes.base import Kind
-from airflow_provider_llmserve.runtimes.ownership import FIELD_MANAGER
+from airflow_provider_llmserve.runtimes.kinds import Kind
+from airflow_provider_llmserve.runtimes.record import FIELD_MANAGER
 
 WATCH_SECONDS = 290
 """How long the server may keep one watch open: below the five minutes after which proxies and short-lived tokens end."""

@@ -18,11 +18,12 @@ from airflow_provider_llmserve.platforms.base import ServingRun, Want
 from airflow_provider_llmserve.platforms.kubernetes import adopting, secrets
 from airflow_provider_llmserve.platforms.kubernetes.beside import Beside, kind_of, name_of, version_of
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
-from airflow_provider_llmserve.platforms.kubernetes.standing import Standing, read, same_deployment
-from airflow_provider_llmserve.runtimes import ownership
-from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, Manifest, Runtime
+from airflow_provider_llmserve.platforms.kubernetes.live import Live, read, same_deployment
+from airflow_provider_llmserve.runtimes import record as records
+from airflow_provider_llmserve.runtimes.base import Manifest, Runtime
 from airflow_provider_llmserve.runtimes.belonging import Belonging, others_wrote
-from airflow_provider_llmserve.runtimes.ownership import MANAGED_BY, Record
+from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP
+from airflow_provider_llmserve.runtimes.record import MANAGED_BY, Record
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import ServeSpec
 
@@ -35,7 +36,7 @@ TRIES = 10
 
 
 @dataclass(frozen=True)
-class Plan:
+class Writes:
     """The manifests of a want, without record and owner: the primary, the others, the Secret with values."""
 
     spec: ServeSpec
@@ -58,20 +59,20 @@ def rendered(
     spec: ServeSpec, *, name: str, namespace: str, stopped: bool, runtime: Runtime, settings: Settings
 ) -> tuple[ServeSpec, list[Manifest]]:
     """The spec as its runtime reads it, and what that renders to: the one place where connections become our Secret."""
-    spec = ownership.resolved(spec, name)
+    spec = records.resolved(spec, name)
     return spec, runtime.render(spec, name=name, namespace=namespace, stopped=stopped, settings=settings)
 
 
-async def plan(want: Want, runtime: Runtime, settings: Settings) -> Plan:
+async def writes_for(want: Want, runtime: Runtime, settings: Settings) -> Writes:
     """Render a want. Raises :class:`BadInput` for a connection that gives no secret."""
     spec, manifests = rendered(
         want.spec, name=want.name, namespace=settings.namespace, stopped=want.stopped, runtime=runtime, settings=settings
     )
     primary, *others = (_labelled(m) for m in manifests)
-    conn_ids = ownership.connections(want.spec)
+    conn_ids = records.connections(want.spec)
     if conn_ids:
-        others.append(_labelled(secrets.manifest(ownership.companion_name(want.name), await secrets.values(conn_ids))))
-    return Plan(spec, primary, tuple(others))
+        others.append(_labelled(secrets.manifest(records.companion_name(want.name), await secrets.values(conn_ids))))
+    return Writes(spec, primary, tuple(others))
 
 
 class Writer:
@@ -83,9 +84,9 @@ class Writer:
         self._settings = settings
         self._runtime = runtime
 
-    async def apply(self, want: Want, replacing: ServingRun | None, on_applied: OnApplied) -> Standing:
+    async def apply(self, want: Want, replacing: ServingRun | None, on_applied: OnApplied) -> Live:
         """Write the want over what ``replacing`` says stands there. Raises :class:`Conflict` where something else does by now."""
-        todo = await plan(want, self._runtime, self._settings)
+        todo = await writes_for(want, self._runtime, self._settings)
         for attempt in range(TRIES):
             live = await self._same(want.name, replacing)
             if live is not None and live.record is not None and await self._is_done(want, todo, live):
@@ -117,16 +118,16 @@ class Writer:
                 if attempt == TRIES - 1:
                     raise
 
-    async def _mark_proven(self, live: Standing) -> None:
+    async def _mark_proven(self, live: Live) -> None:
         done = {"unproven": None, "stale": None}
         if live.companion is not None:
             body: dict[str, Any] = {"metadata": version_of(live.companion), "data": done}
             await self._client.patch(CONFIG_MAP, self._namespace, live.companion["metadata"]["name"], body)
             return
-        body = {"metadata": {**version_of(live.primary), "annotations": {ownership.PREFIX + key: None for key in done}}}
+        body = {"metadata": {**version_of(live.primary), "annotations": {records.PREFIX + key: None for key in done}}}
         await self._client.patch(self._runtime.PRIMARY, self._namespace, live.primary["metadata"]["name"], body)
 
-    async def _same(self, name: str, replacing: ServingRun | None) -> Standing | None:
+    async def _same(self, name: str, replacing: ServingRun | None) -> Live | None:
         live = await read(self._client, self._namespace, self._runtime, name)
         if replacing is None:
             if live is not None and live.record is None:
@@ -136,7 +137,7 @@ class Writer:
             raise Conflict(f"{self._runtime.PRIMARY.kind} {name} was changed by somebody else meanwhile", status=409)
         return live
 
-    async def _is_done(self, want: Want, todo: Plan, live: Standing) -> bool:
+    async def _is_done(self, want: Want, todo: Writes, live: Live) -> bool:
         """Whether the live objects are already what we would write: asked of the API server by dry runs, not guessed."""
         record = live.record
         if record is None or not record.same_want(want.owner, want.spec, want.stopped):
@@ -154,9 +155,9 @@ class Writer:
                 return False
         return True
 
-    async def _write(self, want: Want, todo: Plan, live: Standing | None, on_applied: OnApplied, *, force: bool) -> Standing:
+    async def _write(self, want: Want, todo: Writes, live: Live | None, on_applied: OnApplied, *, force: bool) -> Live:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        record = ownership.succeed(live.record if live else None, want.owner, want.spec, want.stopped, want.ttl)
+        record = records.succeed(live.record if live else None, want.owner, want.spec, want.stopped, want.ttl)
         record = replace(record, applied=now, others=todo.names)
         gone = record.gone_with(live.record if live else None)
         taken_back = record.puts_back(live.record if live else None)
@@ -175,19 +176,19 @@ class Writer:
         except BaseException:
             await self._unwritten(want.name, live, before, companion, record)
             raise
-        on_applied(Standing(self._runtime, primary, record, companion).run())
+        on_applied(Live(self._runtime, primary, record, companion).run())
         if companion is not None and live is None:
             companion = await beside.put(_tied(_companion(want.name, record), primary), companion)
         for other, standing in zip(todo.others, seen, strict=True):
             await beside.put(_tied(other, primary), standing)
         if taken_back:
             await beside.prune(gone)
-        return Standing(self._runtime, primary, record, companion, before=before)
+        return Live(self._runtime, primary, record, companion, before=before)
 
     def _of(self, name: str) -> Belonging:
         return Belonging(self._runtime.PRIMARY, name)
 
-    async def _write_primary(self, planned: Manifest, record: Record, live: Standing | None, *, force: bool) -> Object:
+    async def _write_primary(self, planned: Manifest, record: Record, live: Live | None, *, force: bool) -> Object:
         manifest = self._stamped(planned, record)
         if live is not None:
             manifest["metadata"]["uid"] = live.uid
@@ -199,7 +200,7 @@ class Writer:
             raise Conflict(f"{self._runtime.PRIMARY.kind} {name_of(manifest)} was made by somebody else meanwhile", status=409)
         return primary
 
-    async def _write_companion(self, beside: Beside, name: str, record: Record, live: Standing | None) -> Object:
+    async def _write_companion(self, beside: Beside, name: str, record: Record, live: Live | None) -> Object:
         manifest = _companion(name, record)
         if live is not None:
             manifest = _tied(manifest, live.primary)
@@ -210,12 +211,12 @@ class Writer:
         return await self._client.apply(CONFIG_MAP, self._namespace, manifest)
 
     async def _unwritten(
-        self, name: str, live: Standing | None, before: Object | None, companion: Object | None, record: Record
+        self, name: str, live: Live | None, before: Object | None, companion: Object | None, record: Record
     ) -> None:
         """The primary object could not be written: leave nothing of what went before it. Never hides why."""
         try:
             if live is not None and live.record is None and before is not None:
-                failed = Standing(self._runtime, live.primary, record, companion)
+                failed = Live(self._runtime, live.primary, record, companion)
                 await adopting.give_back(self._client, self._namespace, failed, before)
             elif (
                 live is None
@@ -230,7 +231,7 @@ class Writer:
     def _stamped(self, manifest: Manifest, record: Record) -> Manifest:
         stamped = copy.deepcopy(manifest)
         if self._runtime.RECORD == "primary":
-            stamped["metadata"].setdefault("annotations", {}).update(ownership.to_annotations(ownership.write(record)))
+            stamped["metadata"].setdefault("annotations", {}).update(records.to_annotations(records.write(record)))
         return stamped
 
 
@@ -241,8 +242,8 @@ def _labelled(manifest: Manifest) -> Manifest:
 
 
 def _companion(name: str, record: Record) -> Manifest:
-    metadata = {"name": ownership.companion_name(name), "labels": dict(MANAGED_BY)}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": ownership.write(record)}
+    metadata = {"name": records.companion_name(name), "labels": dict(MANAGED_BY)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": records.write(record)}
 
 
 def _tied(manifest: Manifest, primary: Mapping[str, Any]) -> Manifest:

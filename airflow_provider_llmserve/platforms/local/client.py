@@ -16,8 +16,8 @@ from typing import Any
 import airflow_provider_llmserve
 from airflow_provider_llmserve.errors import PlatformError, Unavailable
 from airflow_provider_llmserve.platforms.local import control
+from airflow_provider_llmserve.platforms.local.book import Book, Entry
 from airflow_provider_llmserve.platforms.local.paths import StateDir
-from airflow_provider_llmserve.platforms.local.records import Book, Record
 
 START_TIMEOUT = 60.0
 """Seconds until a started supervisor must answer: it restores runs without waiting for their models."""
@@ -77,15 +77,15 @@ class Client:
         except Unavailable:
             return None
 
-    async def records(self) -> list[Record]:
+    async def records(self) -> list[Entry]:
         """Every run: as the live supervisor has it, or, where none runs, as the book says. A book alone may lag behind."""
         try:
             found = await control.call(self.dirs.control, "runs")
         except Unavailable:
             return Book.read(self.dirs.runs).runs
-        return [Record.model_validate(r) for r in found]
+        return [Entry.model_validate(r) for r in found]
 
-    async def find(self, kind: str, name: str) -> Record | None:
+    async def find(self, kind: str, name: str) -> Entry | None:
         """The run of that name; an empty ``kind`` takes whichever stands there."""
         return next((r for r in await self.records() if r.name == name and kind in ("", r.kind)), None)
 

@@ -17,7 +17,6 @@ from typing import Any
 import aiohttp  # noqa: TID253 (this module is imported by the supervisor alone)
 from aiohttp import web  # noqa: TID253
 
-from airflow_provider_llmserve.platforms.local.deployment import Busy, Deployment, NotServing
 from airflow_provider_llmserve.platforms.local.openai_wire import (
     Assembly,
     BadRequest,
@@ -30,6 +29,7 @@ from airflow_provider_llmserve.platforms.local.openai_wire import (
 )
 from airflow_provider_llmserve.platforms.local.probe import GENERATION_HEADER
 from airflow_provider_llmserve.platforms.local.process import ServerProcess
+from airflow_provider_llmserve.platforms.local.run import Busy, LocalRun, NotServing
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ MAX_BODY = 64 * 2**20
 TRIES = 4
 """How often a request reaches for a server, as in KubeAI, while none of the answer has been passed on."""
 
-Runs = Callable[[], list[Deployment]]
+Runs = Callable[[], list[LocalRun]]
 """The runs that one listener serves, now."""
 
 _RETRIED = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)
@@ -165,7 +165,7 @@ class Gateway:
                 await asyncio.sleep(0.05 * attempt)  # a dead server is noticed meanwhile
         raise Refused(502, error_body(502, "Bad Gateway"))
 
-    def _find(self, name: str) -> tuple[Deployment, str | None]:
+    def _find(self, name: str) -> tuple[LocalRun, str | None]:
         for run in self._runs():
             names = run.names
             if name in names:
@@ -176,7 +176,7 @@ class Gateway:
 class Exchange:
     """One request on its way. ``passed_on`` says whether the client has seen any of the answer."""
 
-    def __init__(self, request: web.Request, call: Call, run: Deployment, adapter: str | None):
+    def __init__(self, request: web.Request, call: Call, run: LocalRun, adapter: str | None):
         self.passed_on = False
         self._request = request
         self._call = call

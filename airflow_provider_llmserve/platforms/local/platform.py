@@ -17,12 +17,13 @@ from airflow_provider_llmserve.errors import BadInput, Conflict, NotOurs, StillT
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.place import Place
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
+from airflow_provider_llmserve.platforms.local import plan as plans
+from airflow_provider_llmserve.platforms.local.assess import Snapshot, assess
+from airflow_provider_llmserve.platforms.local.book import Entry
 from airflow_provider_llmserve.platforms.local.client import Client
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.prepare import Prepared, prepare
-from airflow_provider_llmserve.platforms.local.records import Record
-from airflow_provider_llmserve.readiness.state import Assessment
-from airflow_provider_llmserve.runtimes import local as runtime
+from airflow_provider_llmserve.readiness.state import Verdict
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
@@ -84,7 +85,7 @@ class LocalPlatform:
         self._prepared.clear()  # the next deployment looks at the files anew
         if prepared.plan is None:
             raise BadInput(f"{want.spec.kind} {want.name}", prepared.findings)
-        ignored = runtime.not_honoured(want.spec, prepared.plan.server.encoder)
+        ignored = plans.not_honoured(want.spec, prepared.plan.server.encoder)
         if ignored:
             log.warning("%s %s: without effect on the local platform: %s", want.spec.kind, want.name, ", ".join(ignored))
         answer = await self._client.call(
@@ -98,15 +99,15 @@ class LocalPlatform:
             expect=f"{replacing.uid}/{replacing.version}" if replacing else "",
             ttl=want.ttl,
         )
-        run = _run(Record.model_validate(answer))
+        run = _run(Entry.model_validate(answer))
         on_applied(run)
         return run
 
-    async def assessments(self, run: ServingRun) -> AsyncIterator[Assessment]:
+    async def verdicts(self, run: ServingRun) -> AsyncIterator[Verdict]:
         """The verdict at each change of the supervisor's view, at least every five seconds."""
         async for seen in self._client.watch(run.kind, run.name):
-            snapshot = runtime.Snapshot.model_validate(seen) if seen is not None else None
-            yield runtime.assess(snapshot, name=run.name, uid=run.uid, version=int(run.version))
+            snapshot = Snapshot.model_validate(seen) if seen is not None else None
+            yield assess(snapshot, name=run.name, uid=run.uid, version=int(run.version))
 
     async def settle(self, run: ServingRun) -> None:
         if await self._client.find(run.kind, run.name) is None:
@@ -114,12 +115,12 @@ class LocalPlatform:
         await self._client.call("settle", kind=run.kind, name=run.name, uid=run.uid, version=int(run.version))
 
     async def endpoint(self, run: ServingRun) -> Endpoint:
-        record: Record = run.native
+        record: Entry = run.native
         spec = run.spec
         assert spec is not None
         kubeai = spec if isinstance(spec, KubeAIText) else None
         hugging = spec if isinstance(spec, HuggingFaceServe) else None
-        return runtime.endpoint(
+        return plans.endpoint(
             record.plan,
             port=record.port,
             identity=Identity(
@@ -164,11 +165,11 @@ class LocalPlatform:
         return self._prepared[key]
 
 
-def _run(record: Record) -> ServingRun:
+def _run(record: Entry) -> ServingRun:
     known = record.ownership
     return ServingRun(
         kind=record.kind,
-        runtime=runtime.NAME,
+        runtime=plans.NAME,
         name=record.name,
         uid=record.uid,
         version=str(record.version),

@@ -20,17 +20,17 @@ from airflow_provider_llmserve.platforms.local.encoders.folder import local_fold
 from airflow_provider_llmserve.platforms.local.gguf_file import Header, NotWhole, read_header
 from airflow_provider_llmserve.platforms.local.lora import convert, misfits, read_tensors
 from airflow_provider_llmserve.platforms.local.paths import StateDir
-from airflow_provider_llmserve.platforms.local.sources import Unfit, adapter_files, local_file, model_file, resolve
-from airflow_provider_llmserve.runtimes.local import (
+from airflow_provider_llmserve.platforms.local.plan import (
     ENCODER_TASKS,
     TEXT_TASKS,
     EncoderTask,
     LocalAdapter,
-    Plan,
+    LocalPlan,
     encoder_findings,
     encoder_of,
     plan,
 )
+from airflow_provider_llmserve.platforms.local.sources import Unfit, adapter_files, local_file, model_file, resolve
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import Adapter, HuggingFaceServe, KubeAIText, ServeSpec
 
@@ -44,7 +44,7 @@ REQUIRED_BY_ENCODERS = ("torch", "transformers", "aiohttp")
 class Prepared:
     """A plan, or the findings that stand against it."""
 
-    plan: Plan | None = None
+    plan: LocalPlan | None = None
     findings: list[str] = field(default_factory=list)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_llmserve.oip import infer_request
+from airflow_provider_llmserve.oip.wire import infer_request
+from airflow_provider_llmserve.platforms.local.plan import ServerSpec
 from airflow_provider_llmserve.platforms.local.process import ServerFailed, ServerProcess
-from airflow_provider_llmserve.runtimes.huggingface_endpoint import probe_text
-from airflow_provider_llmserve.runtimes.local import ServerSpec
+from airflow_provider_llmserve.runtimes.huggingface.endpoint import probe_text
 
 if TYPE_CHECKING:
     import aiohttp

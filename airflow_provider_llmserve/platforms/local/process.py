@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_llmserve.platforms.local import server as llama
 from airflow_provider_llmserve.platforms.local.encoders import server as encoder
-from airflow_provider_llmserve.runtimes.local import ServerSpec
+from airflow_provider_llmserve.platforms.local.plan import ServerSpec
 
 if TYPE_CHECKING:
     import aiohttp

@@ -26,7 +26,7 @@ from airflow_provider_llmserve.adapters.base_model import canonical
 from airflow_provider_llmserve.adapters.peft import CONFIG, WEIGHTS
 from airflow_provider_llmserve.errors import LLMServeError
 from airflow_provider_llmserve.owner import digest
-from airflow_provider_llmserve.runtimes.local import LocalFile
+from airflow_provider_llmserve.platforms.local.plan import LocalFile
 
 if TYPE_CHECKING:
     from airflow_provider_llmserve.platforms.storage import Store

@@ -26,14 +26,14 @@ from aiohttp import web  # noqa: TID253
 from airflow_provider_llmserve.errors import Conflict, NotFound, PlatformError
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.local import control
-from airflow_provider_llmserve.platforms.local.deployment import Deployment
+from airflow_provider_llmserve.platforms.local.book import Book, Entry
 from airflow_provider_llmserve.platforms.local.encoders.routes import with_encoders
 from airflow_provider_llmserve.platforms.local.gateway import gateway_app, standalone_app
 from airflow_provider_llmserve.platforms.local.paths import StateDir
+from airflow_provider_llmserve.platforms.local.plan import LocalPlan
 from airflow_provider_llmserve.platforms.local.probe import ask_gateway
-from airflow_provider_llmserve.platforms.local.records import Book, Record
+from airflow_provider_llmserve.platforms.local.run import LocalRun
 from airflow_provider_llmserve.platforms.local.wakeup import Wakeup
-from airflow_provider_llmserve.runtimes.local import Plan
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Supervisor:
         self._dirs = dirs
         self._book = Book.read(dirs.runs)
         self._book.port = port or self._book.port
-        self._runs: dict[Key, Deployment] = {}
+        self._runs: dict[Key, LocalRun] = {}
         self._listeners: dict[Key | None, web.AppRunner] = {}
         self._explicit_port = port
         self._writing = asyncio.Lock()
@@ -134,7 +134,7 @@ class Supervisor:
         run = self._runs.get(key)
         old = run.record if run else None
         stands = f"{old.uid}/{old.version}" if old else ""
-        new = Record(
+        new = Entry(
             kind=kind,
             name=name,
             uid=old.uid if old else str(uuid.uuid4()),
@@ -142,7 +142,7 @@ class Supervisor:
             spec=spec,
             owner=Owner.model_validate(owner),
             stopped=stopped,
-            plan=Plan.model_validate(plan),
+            plan=LocalPlan.model_validate(plan),
             port=old.port if old else 0,
             applied=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             ttl=ttl,
@@ -186,7 +186,7 @@ class Supervisor:
 
     # runs
 
-    async def _begin(self, record: Record) -> Record:
+    async def _begin(self, record: Entry) -> Entry:
         """A run that was not there: its port, its line in the book, then its servers. Where the book cannot be written there is none."""
         record, fault = await self._port_for(record)
         try:
@@ -197,18 +197,18 @@ class Supervisor:
         self._start(record, fault)
         return record
 
-    async def _open(self, record: Record) -> None:
+    async def _open(self, record: Entry) -> None:
         """A run that the book knows."""
         self._start(*await self._port_for(record))
 
-    def _start(self, record: Record, fault: str) -> None:
-        run = Deployment(record, dirs=self._dirs, ask=self._ask, proven=self._proven)
+    def _start(self, record: Entry, fault: str) -> None:
+        run = LocalRun(record, dirs=self._dirs, ask=self._ask, proven=self._proven)
         self._runs[record.key] = run
         self._changed.fire()
         if fault:
             run.report_port(fault)
 
-    async def _port_for(self, record: Record) -> tuple[Record, str]:
+    async def _port_for(self, record: Entry) -> tuple[Entry, str]:
         """The record with the port where it listens; or why there is none."""
         standalone = record.plan.protocol == "huggingface"
         try:
@@ -221,7 +221,7 @@ class Supervisor:
             return record, f"127.0.0.1:{record.port if standalone else self._book.port}: {e.strerror or e}"
         return record.model_copy(update={"port": port}), ""
 
-    async def _share(self, record: Record) -> int:
+    async def _share(self, record: Entry) -> int:
         """The port of the shared gateway, opened with its first run."""
         if None not in self._listeners:
             app = gateway_app(self._shared)
@@ -234,10 +234,10 @@ class Supervisor:
                 self._book.port = await self._listen(None, gateway_app(self._shared), 0)
         return self._book.port
 
-    def _shared(self) -> list[Deployment]:
+    def _shared(self) -> list[LocalRun]:
         return [d for d in self._runs.values() if d.record.plan.protocol == "kubeai"]
 
-    def _of(self, key: Key) -> list[Deployment]:
+    def _of(self, key: Key) -> list[LocalRun]:
         return [self._runs[key]] if key in self._runs else []
 
     async def _listen(self, key: Key | None, app: web.Application, port: int) -> int:
@@ -259,11 +259,11 @@ class Supervisor:
             if runner is not None:
                 await runner.cleanup()
 
-    async def _ask(self, record: Record, name: str) -> tuple[int, str, str]:
+    async def _ask(self, record: Entry, name: str) -> tuple[int, str, str]:
         assert self._session is not None
         return await ask_gateway(self._session, f"http://127.0.0.1:{record.port}", name, record.plan.server)
 
-    def _proven(self, record: Record) -> None:
+    def _proven(self, record: Entry) -> None:
         run = self._runs.get(record.key)
         if run is None or run.record.version != record.version or (record.proven and record.previous is None):
             return
@@ -271,17 +271,17 @@ class Supervisor:
         self._write({record.key: proven})
         run.record = proven
 
-    def _look(self, changed: Mapping[Key, Record] = MappingProxyType({})) -> Book:
+    def _look(self, changed: Mapping[Key, Entry] = MappingProxyType({})) -> Book:
         """The book as it should be now, with what is about to change."""
         records = {key: d.record for key, d in self._runs.items()} | dict(changed)
         return Book(port=self._book.port, runs=list(records.values()))
 
-    def _write(self, changed: Mapping[Key, Record]) -> None:
+    def _write(self, changed: Mapping[Key, Entry]) -> None:
         """Write what is about to be so, before it is. Raises :class:`PlatformError`, and then nothing has changed."""
         self._look(changed).write(self._dirs.runs)
 
 
-def _same(a: Record, b: Record) -> bool:
+def _same(a: Entry, b: Entry) -> bool:
     return a.spec == b.spec and a.stopped == b.stopped and a.plan == b.plan
 
 

@@ -9,20 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from airflow_provider_llmserve.readiness.fields import text
-from airflow_provider_llmserve.runtimes.base import (
-    CONFIG_MAP,
-    EVENT,
-    JOB,
-    LEASE,
-    MODEL,
-    POD,
-    PVC,
-    RESOURCE_QUOTA,
-    Kind,
-    Permission,
-    Watched,
-)
+from airflow_provider_llmserve.runtimes.base import Permission, Watched
 from airflow_provider_llmserve.runtimes.descent import owner_references
+from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, EVENT, JOB, LEASE, MODEL, POD, PVC, RESOURCE_QUOTA, Kind
 from airflow_provider_llmserve.runtimes.kubeai import config, view
 from airflow_provider_llmserve.runtimes.kubeai.assess import assess, logs_wanted
 from airflow_provider_llmserve.runtimes.kubeai.endpoint import call, endpoint

@@ -14,7 +14,7 @@ from airflow_provider_llmserve.readiness.fields import name_of, terminating, tex
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.pods import pod_ready
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
-from airflow_provider_llmserve.readiness.state import Assessment, State
+from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.runtimes.base import LogTail
 from airflow_provider_llmserve.runtimes.kubeai import adapters, blocked, deleting, manager_log
 from airflow_provider_llmserve.runtimes.kubeai.drift import drift
@@ -28,7 +28,7 @@ REACTS_WITHIN = timedelta(seconds=30)
 Somebody else's adapter download holds it up for longer; so this only names what is odd, and never ends a wait."""
 
 
-def assess(expected: Expected, observed: Observed, now: datetime) -> Assessment:
+def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
     """The verdict. Total: any field may be missing."""
     view = View(expected, observed, now)
     if not expected.present:
@@ -47,7 +47,7 @@ def logs_wanted(expected: Expected, observed: Observed, now: datetime) -> tuple[
     return manager_log.wanted(view) if lacking else ()
 
 
-def _absent(view: View) -> Assessment | None:
+def _absent(view: View) -> Verdict | None:
     if view.model is not None:
         if view.expected.uid and view.uid != view.expected.uid:
             return verdict(
@@ -62,7 +62,7 @@ def _absent(view: View) -> Assessment | None:
     return verdict(State.GONE, "disappeared", f"Model {view.name} does not exist any more")
 
 
-def _deleted(view: View) -> Assessment | None:
+def _deleted(view: View) -> Verdict | None:
     if not terminating(view.model or {}):
         return None
     since = text(view.model, "metadata", "deletionTimestamp")
@@ -74,7 +74,7 @@ def _deleted(view: View) -> Assessment | None:
     )
 
 
-def _not_ours(view: View) -> Assessment | None:
+def _not_ours(view: View) -> Verdict | None:
     changed = drift(view.asked, view.spec)
     if not changed:
         return None
@@ -89,7 +89,7 @@ def _not_ours(view: View) -> Assessment | None:
     )
 
 
-def _zero(view: View) -> Assessment | None:
+def _zero(view: View) -> Verdict | None:
     """No pod is asked for: on purpose, or for want of a number."""
     if view.replicas > 0 or not view.seen_by_manager:
         return None
@@ -104,7 +104,7 @@ def _zero(view: View) -> Assessment | None:
     return verdict(State.SCALED_TO_ZERO, "stopped", f"Model {view.name} is stopped")
 
 
-def _proven(view: View) -> Assessment | None:
+def _proven(view: View) -> Verdict | None:
     """Every pod asked for is of our version and ready, no other is left, each carries the adapters' labels: then answers decide."""
     if not view.seen_by_manager or view.replicas == 0 or len(view.current) != view.replicas:
         return None
@@ -117,7 +117,7 @@ def _proven(view: View) -> Assessment | None:
     return prove(view)
 
 
-def _unmanaged(view: View) -> Assessment | None:
+def _unmanaged(view: View) -> Verdict | None:
     """Nothing shows that a manager ever looked at the Model."""
     if view.marked or view.pods:
         return None
@@ -133,7 +133,7 @@ def _unmanaged(view: View) -> Assessment | None:
     )
 
 
-def _cache(view: View) -> Assessment | None:
+def _cache(view: View) -> Verdict | None:
     if view.alive or not view.cache_pending:
         return None
     return blocked.cache_trouble(view) or verdict(
@@ -141,7 +141,7 @@ def _cache(view: View) -> Assessment | None:
     )
 
 
-def _no_pods(view: View) -> Assessment | None:
+def _no_pods(view: View) -> Verdict | None:
     """Fewer pods of our version than asked for, and nothing that would become one."""
     if view.current or view.replicas == 0:
         return None
@@ -155,7 +155,7 @@ def _no_pods(view: View) -> Assessment | None:
     )
 
 
-def _rollout(view: View) -> Assessment | None:
+def _rollout(view: View) -> Verdict | None:
     """Other versions and surplus pods: they pass."""
     fresh = [p for p in view.current if pod_ready(p)]
     if view.stale:
@@ -174,7 +174,7 @@ def _rollout(view: View) -> Assessment | None:
     return None
 
 
-def _adapters(view: View) -> Assessment | None:
+def _adapters(view: View) -> Verdict | None:
     """Pods are right and ready, labels are not yet."""
     if not all(pod_ready(p) for p in view.current):
         return None
@@ -210,7 +210,7 @@ def _unwanted(view: View) -> list[str]:
     return sorted({name for p in view.current for name in adapters.labels(p) if name not in wanted})
 
 
-def _behind(view: View) -> Assessment | None:
+def _behind(view: View) -> Verdict | None:
     starting = len(view.current) >= view.replicas and not all(pod_ready(p) for p in view.current)
     if view.seen_by_manager or starting:
         return None
@@ -229,7 +229,7 @@ def _counts(view: View) -> str:
     return ", ".join(parts)
 
 
-def _impossible(view: View) -> Assessment | None:
+def _impossible(view: View) -> Verdict | None:
     """What no wait can mend: the Model itself asks for what cannot be."""
     found = blocked.bad_adapter_names(view) or blocked.unknown_profile(view)
     if found is None:
@@ -238,7 +238,7 @@ def _impossible(view: View) -> Assessment | None:
     return verdict(trouble_state(fatal=True, serving=view.serving), word, summary)
 
 
-RULES: Sequence[Callable[[View], Assessment | None]] = (
+RULES: Sequence[Callable[[View], Verdict | None]] = (
     _absent,
     _deleted,
     _not_ours,

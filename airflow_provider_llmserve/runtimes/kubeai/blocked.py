@@ -10,7 +10,7 @@ from airflow_provider_llmserve.readiness.events import event_text, event_time, e
 from airflow_provider_llmserve.readiness.fields import items, labels_of, mapping, moment, name_of, text
 from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, trouble_verdict, worst
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
-from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
+from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
 from airflow_provider_llmserve.runtimes.kubeai import adapters
 from airflow_provider_llmserve.runtimes.kubeai.config import split_profile
 from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
@@ -49,7 +49,7 @@ def unknown_profile(view: View) -> tuple[str, str] | None:
     return None
 
 
-def manager_down(view: View) -> Assessment | None:
+def manager_down(view: View) -> Verdict | None:
     """The manager's lease ran out, so nothing acts on the Model. A restarted manager first waits for the old lease to run out."""
     silent = view.manager_silent_for
     if silent is None:
@@ -63,7 +63,7 @@ def manager_down(view: View) -> Assessment | None:
     )
 
 
-def cache_trouble(view: View) -> Assessment | None:
+def cache_trouble(view: View) -> Verdict | None:
     """Why the model does not get into its cache: the volume claim, or the Job that downloads it."""
     claim = view.observed.get("PersistentVolumeClaim", f"shared-model-cache-{text(view.spec, 'cacheProfile')}")
     if claim is not None and text(claim, "status", "phase") == "Pending":
@@ -108,7 +108,7 @@ def job_trouble(view: View, job_name: str) -> PodTrouble | None:
     return None
 
 
-def pod_trouble(view: View) -> Assessment | None:
+def pod_trouble(view: View) -> Verdict | None:
     """The worst of what stands in the way of pods of our version, of dead ones, and of those whose node was lost.
 
     KubeAI counts a dead pod as a replica and makes no other, so a dead pod of our version stays until somebody deletes it.
@@ -124,7 +124,7 @@ def pod_trouble(view: View) -> Assessment | None:
     return None if found is None else trouble_verdict(_advised(view, found), serving=view.serving)
 
 
-def no_room(view: View) -> Assessment | None:
+def no_room(view: View) -> Verdict | None:
     """The namespace's quota leaves no room for one more pod: the API server refuses it, and only the manager's log says so."""
     if view.config is None or len(view.current) >= view.replicas:
         return None
@@ -147,7 +147,7 @@ def no_room(view: View) -> Assessment | None:
     return None
 
 
-def files_not_rolled(view: View) -> Assessment | None:
+def files_not_rolled(view: View) -> Verdict | None:
     """Files whose content changed since the pods were made: they are mounted by subPath, which never shows new content.
 
     A Model that this package rendered rolls its pods out instead (see ``render.FILES_DIGEST``).

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from airflow_provider_llmserve.readiness.fields import at, name_of, owned_by, text, uid_of
 from airflow_provider_llmserve.readiness.reasons import verdict
-from airflow_provider_llmserve.readiness.state import Assessment, State
+from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.runtimes.kubeai import blocked
 from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
 
 CACHE_FINALIZER = "kubeai.org/cache-eviction"
 
 
-def assess_absence(view: View) -> Assessment:
+def assess_absence(view: View) -> Verdict:
     """Gone only when neither the Model nor a pod it controlled is left: then the GPUs are free."""
     model = view.model
     if model is not None and view.expected.uid and uid_of(model) != view.expected.uid:
@@ -35,7 +35,7 @@ def assess_absence(view: View) -> Assessment:
     return verdict(State.GONE, "gone", f"Model {view.name} and its pods are gone")
 
 
-def _held(view: View, finalizers: list[str]) -> Assessment:
+def _held(view: View, finalizers: list[str]) -> Verdict:
     detail = ""
     if CACHE_FINALIZER in finalizers:
         detail = _why_eviction_hangs(view)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_llmserve.endpoint import AdapterName, Endpoint, Identity, OpenAIService, Service, service_of
+from airflow_provider_llmserve.endpoint import AdapterName, Endpoint, Identity, OpenAIService, Service
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.readiness.state import Ask
 from airflow_provider_llmserve.runtimes.base import Call
 from airflow_provider_llmserve.runtimes.kubeai.adapters import request_name
+from airflow_provider_llmserve.runtimes.service_url import service_of
 from airflow_provider_llmserve.settings import Settings
-from airflow_provider_llmserve.specs import KubeAIText, ServeSpec
+from airflow_provider_llmserve.specs import KubeAIText
 
 SERVER_PORT = 8000
 """Port of the container ``server`` of every engine."""
 
 
-def endpoint(spec: ServeSpec, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
+def endpoint(spec: KubeAIText, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
     """The gateway's base URL and one request name for the model and for each adapter."""
-    assert isinstance(spec, KubeAIText)
     base_url = (settings.gateway_url or f"http://kubeai.{identity.namespace}.svc/openai/v1").rstrip("/")
     parts = urlsplit(base_url)
     service = f"{parts.scheme}://{parts.netloc}"

@@ -16,7 +16,7 @@ from typing import Any
 from airflow_provider_llmserve.readiness.causes import Cause, cause_in, cause_in_log
 from airflow_provider_llmserve.readiness.fields import moment, text
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
-from airflow_provider_llmserve.readiness.state import Assessment, Evidence
+from airflow_provider_llmserve.readiness.state import Evidence, Verdict
 from airflow_provider_llmserve.runtimes.base import LogTail
 from airflow_provider_llmserve.runtimes.kubeai import adapters
 from airflow_provider_llmserve.runtimes.kubeai.view import View
@@ -50,7 +50,7 @@ def wanted(view: View) -> tuple[LogTail, ...]:
     return (LogTail(pod, CONTAINER, LINES),) if pod and identity else ()
 
 
-def explain(view: View, missing: Mapping[str, list[str]]) -> Assessment | None:
+def explain(view: View, missing: Mapping[str, list[str]]) -> Verdict | None:
     """What the manager said since we asked about adapters (name to pods) that are not loaded; None where it said nothing.
 
     An adapter that the server refused comes first: it stays refused. A download may still succeed, when somebody uploads the adapter.
@@ -79,7 +79,7 @@ def _word(failure: _Failure) -> str:
     return cause.reason if cause is not None else ""
 
 
-def _told(view: View, summary: str, failure: _Failure, cause: Cause | None, detail: str) -> Assessment:
+def _told(view: View, summary: str, failure: _Failure, cause: Cause | None, detail: str) -> Verdict:
     word = _word(failure)
     row = REASONS[word]
     inner = cause if cause is not None and cause.reason != word else None

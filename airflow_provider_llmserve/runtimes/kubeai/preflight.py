@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import at, items, mapping, text
-from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, CRD, LEASE, MODEL, SECRET, Facts, Lookup
+from airflow_provider_llmserve.runtimes.base import Facts, Lookup
+from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, CRD, LEASE, MODEL, SECRET
 from airflow_provider_llmserve.runtimes.kubeai import adapters, config, view
 from airflow_provider_llmserve.settings import Settings
-from airflow_provider_llmserve.specs import KubeAIText, ServeSpec
+from airflow_provider_llmserve.specs import KubeAIText
 from airflow_provider_llmserve.specs.kubeai_rules import kubeai_findings
 
 _CRD = Lookup(CRD, f"{MODEL.plural}.{MODEL.group}")
@@ -17,15 +18,13 @@ _CONFIG = Lookup(CONFIG_MAP, config.NAME)
 _LEASE = Lookup(LEASE, view.MANAGER_LEASE)
 
 
-def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> Sequence[Lookup]:
+def lookups(spec: KubeAIText, *, name: str, settings: Settings) -> Sequence[Lookup]:
     """The CRD, the manager's configuration and lease, the Model that stands there, and the Secrets that the spec names."""
-    assert isinstance(spec, KubeAIText)
     return (_CRD, _CONFIG, _LEASE, Lookup(MODEL, name), *(Lookup(SECRET, s) for s in spec.secrets))
 
 
-def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
+def findings(spec: KubeAIText, *, name: str, settings: Settings, facts: Facts) -> list[str]:
     """Everything that would make this deployment fail, each with its remedy. A lookup that was refused says nothing."""
-    assert isinstance(spec, KubeAIText)
     known = facts.objects
     return [
         *kubeai_findings(spec, name=name),

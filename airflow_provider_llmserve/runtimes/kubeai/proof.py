@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_llmserve.readiness.fields import items, mapping, moment, name_of, number
 from airflow_provider_llmserve.readiness.observed import Object, Reply
 from airflow_provider_llmserve.readiness.reasons import verdict
-from airflow_provider_llmserve.readiness.state import Ask, Assessment, State
+from airflow_provider_llmserve.readiness.state import Ask, State, Verdict
 from airflow_provider_llmserve.runtimes.kubeai import adapters
 from airflow_provider_llmserve.runtimes.kubeai.view import View, server_status, started_at
 
@@ -18,7 +18,7 @@ SWAP_SECONDS = 10
 """A changed URL shows its new label while the old weights still answer, until the loader has removed them; see ``adapters.go``."""
 
 
-def prove(view: View) -> Assessment:
+def prove(view: View) -> Verdict:
     """Ready where every served name, and every pod where there are several, answered since the last change; else what to ask."""
     asks = _asks(view)
     replies = {ask: _latest(view, ask) for ask in asks}
@@ -65,7 +65,7 @@ def _asks(view: View) -> tuple[Ask, ...]:
 
 def _since(view: View, ask: Ask) -> datetime:
     """The last change that makes older answers worthless: our request, a start of a server process, a label of that adapter."""
-    changes = [view.expected.asked_at, *(started_at(p) for p in view.current)]
+    changes = [view.expected.applied_at, *(started_at(p) for p in view.current)]
     adapter = ask.name.removeprefix(f"{view.name}_")
     if adapter != ask.name:
         changes += [_labelled_at(p, adapter) for p in view.current]
@@ -78,7 +78,7 @@ def _latest(view: View, ask: Ask) -> Reply | None:
     return max(replies, key=lambda r: r.at, default=None)
 
 
-def _refuted(view: View, ask: Ask, reply: Reply | None, asks: tuple[Ask, ...]) -> Assessment | None:
+def _refuted(view: View, ask: Ask, reply: Reply | None, asks: tuple[Ask, ...]) -> Verdict | None:
     """What an answer says against Ready; None where it says nothing against it."""
     if reply is None:
         return None
@@ -104,7 +104,7 @@ def _refuted(view: View, ask: Ask, reply: Reply | None, asks: tuple[Ask, ...]) -
     return verdict(state, "not_answering", said, detail=reply.text[:500], ask=asks)
 
 
-def _pod_lacks(view: View, ask: Ask, reply: Reply, asks: tuple[Ask, ...]) -> Assessment | None:
+def _pod_lacks(view: View, ask: Ask, reply: Reply, asks: tuple[Ask, ...]) -> Verdict | None:
     held = _held(reply)
     if held is None:
         return None
@@ -115,7 +115,7 @@ def _pod_lacks(view: View, ask: Ask, reply: Reply, asks: tuple[Ask, ...]) -> Ass
     return None
 
 
-def _lost(view: View, adapter: str, pod: Object, text: str, asks: tuple[Ask, ...]) -> Assessment:
+def _lost(view: View, adapter: str, pod: Object, text: str, asks: tuple[Ask, ...]) -> Verdict:
     count = number(server_status(pod), "restartCount")
     return verdict(
         State.DEGRADED,
@@ -153,7 +153,7 @@ def _swapping(view: View) -> list[str]:
     return [
         a
         for a in changed
-        if any((t := _labelled_at(p, a)) is None or view.now - t < settled or t < view.expected.asked_at for p in view.current)
+        if any((t := _labelled_at(p, a)) is None or view.now - t < settled or t < view.expected.applied_at for p in view.current)
     ]
 
 

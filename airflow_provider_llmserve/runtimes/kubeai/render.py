@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_llmserve.owner import digest
-from airflow_provider_llmserve.runtimes.base import MODEL, Manifest
+from airflow_provider_llmserve.runtimes.base import Manifest
+from airflow_provider_llmserve.runtimes.kinds import MODEL
 from airflow_provider_llmserve.settings import Settings
-from airflow_provider_llmserve.specs import KubeAIText, ServeSpec
+from airflow_provider_llmserve.specs import KubeAIText
 
 FILES_DIGEST = "LLMSERVE_FILES_SHA256"
 """KubeAI mounts ``spec.files`` by subPath, so new content never reaches a running pod and rolls none out (reference: pod spec in
 ``internal/modelcontroller/files.go``, v0.22.1). The digest in the environment makes a change of content a change of the pod."""
 
 
-def render(spec: ServeSpec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
+def render(spec: KubeAIText, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
     """One Model.
 
     ``minReplicas`` is always sent (the CRD's rule on ``maxReplicas`` fails without it), ``replicas`` only where autoscaling is
     off (otherwise it is the autoscaler's), ``adapters`` never empty (another engine than vLLM refuses even ``[]``).
     """
-    assert isinstance(spec, KubeAIText)
     body: dict[str, Any] = {
         "url": spec.url,
         "engine": str(spec.engine),

@@ -80,12 +80,12 @@ class View:
     @cached_property
     def waited(self) -> timedelta:
         """Since we asked."""
-        return self.now - self.expected.asked_at
+        return self.now - self.expected.applied_at
 
     @cached_property
     def second_asked(self) -> datetime:
         """When we asked, cut to the second like the API server's own times."""
-        return self.expected.asked_at.replace(microsecond=0)
+        return self.expected.applied_at.replace(microsecond=0)
 
     # Pods
 

@@ -13,8 +13,8 @@ from airflow_provider_llmserve.adapters.base_model import canonical
 from airflow_provider_llmserve.adapters.safetensors import PREFIX, header_length, parse_header
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.owner import digest
+from airflow_provider_llmserve.platforms.local.plan import EncoderSpec, LocalFile
 from airflow_provider_llmserve.platforms.local.sources import Unfit, fetch
-from airflow_provider_llmserve.runtimes.local import EncoderSpec, LocalFile
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 

@@ -13,10 +13,10 @@ from typing import Any
 import torch  # noqa: TID253 (a process of its own)
 import transformers  # noqa: TID253
 
-from airflow_provider_llmserve.oip import BATCHED
+from airflow_provider_llmserve.oip.wire import BATCHED
 from airflow_provider_llmserve.platforms.local.encoders.folder import own_limit
 from airflow_provider_llmserve.platforms.local.encoders.wire import Inferred
-from airflow_provider_llmserve.runtimes.local import EncoderSpec
+from airflow_provider_llmserve.platforms.local.plan import EncoderSpec
 
 CHUNK = 32
 """Texts that are computed at once where the task allows it: memory grows with them."""

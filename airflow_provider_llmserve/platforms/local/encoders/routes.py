@@ -16,10 +16,10 @@ from typing import Any
 import aiohttp  # noqa: TID253 (this module is imported by the supervisor alone)
 from aiohttp import web  # noqa: TID253
 
-from airflow_provider_llmserve.platforms.local.deployment import Busy, Deployment, NotServing
 from airflow_provider_llmserve.platforms.local.encoders.wire import JSON, Refused, error, openai_error
 from airflow_provider_llmserve.platforms.local.gateway import TRIES, Runs
 from airflow_provider_llmserve.platforms.local.probe import GENERATION_HEADER
+from airflow_provider_llmserve.platforms.local.run import Busy, LocalRun, NotServing
 
 _ELSEWHERE = frozenset({"/", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models", "/openai/v1/models"})
 """Routes that are the same for every standalone run."""
@@ -52,7 +52,7 @@ def with_encoders(app: web.Application, runs: Runs) -> web.Application:
     return app
 
 
-async def _answer(request: web.Request, run: Deployment) -> web.Response:
+async def _answer(request: web.Request, run: LocalRun) -> web.Response:
     path = request.path
     if path == "/v1/models":
         _only(request, "GET")
@@ -78,7 +78,7 @@ async def _answer(request: web.Request, run: Deployment) -> web.Response:
     raise Refused(404, {"detail": "Not Found"})
 
 
-async def _openai(request: web.Request, run: Deployment) -> web.Response:
+async def _openai(request: web.Request, run: LocalRun) -> web.Response:
     try:
         body = json.loads(await request.read())
         name = body.get("model")
@@ -92,7 +92,7 @@ async def _openai(request: web.Request, run: Deployment) -> web.Response:
     return await _forward(request, run, request.path.removeprefix("/openai"))
 
 
-async def _forward(request: web.Request, run: Deployment, path: str) -> web.Response:
+async def _forward(request: web.Request, run: LocalRun, path: str) -> web.Response:
     """Ask a server, another one where it dies over it: a prediction can be asked twice."""
     body = await request.read()
     kind = request.headers.get("Content-Type")
@@ -118,7 +118,7 @@ async def _forward(request: web.Request, run: Deployment, path: str) -> web.Resp
     raise error(502, f"{run.record.name}: its server went away {TRIES} times over this request")
 
 
-def _known(run: Deployment, name: Any) -> None:
+def _known(run: LocalRun, name: Any) -> None:
     if name not in run.names:
         raise error(404, f"Model with name {name} does not exist.")
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_llmserve.platforms.local import leash
 from airflow_provider_llmserve.platforms.local.encoders import wire
 from airflow_provider_llmserve.platforms.local.encoders.wire import Inferred, Refused
-from airflow_provider_llmserve.runtimes.local import EncoderSpec
+from airflow_provider_llmserve.platforms.local.plan import EncoderSpec
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_llmserve.errors import AccessDenied, BadInput, NotFound, PlatformError, Rejected, Unavailable
-from airflow_provider_llmserve.oip import BATCHED, TASKS, Prediction, infer_request, read_predictions
+from airflow_provider_llmserve.oip.wire import BATCHED, TASKS, Prediction, infer_request, read_predictions
 from airflow_provider_llmserve.readiness.causes import cause_in
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class OpenInferenceClient:
 
     :param url: base URL, without ``/v2``.
     :param model: the served model's name.
-    :param task: one of :data:`airflow_provider_llmserve.oip.TASKS`; decides how answers are read.
+    :param task: one of :data:`airflow_provider_llmserve.oip.wire.TASKS`; decides how answers are read.
     :param timeout: seconds for one request, which is then asked anew.
     :param retries: how often, after a time-out, a lost connection, a 429 or a 5xx.
     :param concurrency: requests in flight at once.

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from airflow_provider_llmserve.runtimes.pod_template import model_mount
+from airflow_provider_llmserve.runtimes.huggingface.pod_template import model_mount
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.quantity import quantity
 

@@ -27,14 +27,14 @@ from airflow_provider_llmserve.readiness.observed import Object, Observed, Reply
 from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, pod_ended, trouble_verdict, worst
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.rollout import (
-    Rollout,
+    Progress,
     creation_trouble,
     deadlock,
+    progress,
     replica_sets,
-    rollout,
     rollout_complete,
 )
-from airflow_provider_llmserve.readiness.state import Ask, Assessment, Evidence, State
+from airflow_provider_llmserve.readiness.state import Ask, Evidence, State, Verdict
 
 SYSTEM = "huggingfaceserver"
 CONTROLLER_GRACE = timedelta(seconds=5)
@@ -51,7 +51,7 @@ class Subject:
     kind: str
     name: str
     model: str
-    asked_at: datetime
+    applied_at: datetime
     enough: int | None = None
     """Ready pods that are enough while an autoscaler adds more; None where all must be ready."""
     zero_word: str = "stopped"
@@ -71,9 +71,9 @@ def model_name_in(container: Object, default: str) -> str:
     return found
 
 
-def judge(subject: Subject, deployment: Object, observed: Observed, now: datetime) -> Assessment:
+def judge(subject: Subject, deployment: Object, observed: Observed, now: datetime) -> Verdict:
     """The verdict; ``deployment`` is known to be the one asked for."""
-    state = rollout(deployment, observed)
+    state = progress(deployment, observed)
     idle = _nobody_acts(subject, deployment, state, now)
     if idle:
         return idle
@@ -98,18 +98,18 @@ def live_pods(deployment: Object, observed: Observed) -> list[Object]:
     return [p for p in observed.of("Pod") if not pod_ended(p) and any(owned_by(p, uid) for uid in sets)]
 
 
-def _nobody_acts(subject: Subject, deployment: Object, state: Rollout, now: datetime) -> Assessment | None:
+def _nobody_acts(subject: Subject, deployment: Object, state: Progress, now: datetime) -> Verdict | None:
     if state.reason != "controller_behind":
         return None
-    never = not mapping(deployment, "status") and now - subject.asked_at > CONTROLLER_GRACE
-    if never or now - subject.asked_at > BEHIND_GRACE:
-        since = (now - subject.asked_at).total_seconds()
+    never = not mapping(deployment, "status") and now - subject.applied_at > CONTROLLER_GRACE
+    if never or now - subject.applied_at > BEHIND_GRACE:
+        since = (now - subject.applied_at).total_seconds()
         summary = f"no controller has acted on Deployment {name_of(deployment)} for {since:.0f} s"
         return verdict(State.UNMANAGED, "controller_not_running", summary, evidence=state.evidence)
     return verdict(State.PROGRESSING, "controller_behind", state.summary, evidence=state.evidence)
 
 
-def _zero(subject: Subject, deployment: Object, observed: Observed) -> Assessment:
+def _zero(subject: Subject, deployment: Object, observed: Observed) -> Verdict:
     left = live_pods(deployment, observed)
     if left:
         ending = f"{len(left)} pods still run: {', '.join(name_of(p) for p in left[:3])}"
@@ -119,7 +119,7 @@ def _zero(subject: Subject, deployment: Object, observed: Observed) -> Assessmen
     return verdict(State.SCALED_TO_ZERO, subject.zero_word, "no pod runs, as asked")
 
 
-def _trouble(deployment: Object, state: Rollout, observed: Observed, now: datetime) -> PodTrouble | None:
+def _trouble(deployment: Object, state: Progress, observed: Observed, now: datetime) -> PodTrouble | None:
     """What stands in the way of the present version, the worst of its pods first."""
     troubles = [t for p in state.pods if (t := diagnose_pod(p, observed, now, system=SYSTEM))]
     stuck = deadlock(state, troubles)
@@ -132,7 +132,7 @@ def _trouble(deployment: Object, state: Rollout, observed: Observed, now: dateti
     return found
 
 
-def _thrown_out(deployment: Object, state: Rollout, observed: Observed, now: datetime) -> Iterator[PodTrouble | None]:
+def _thrown_out(deployment: Object, state: Progress, observed: Observed, now: datetime) -> Iterator[PodTrouble | None]:
     """Why pods of the present version are gone, from those that are ending or have ended."""
     current = uid_of(state.current) if state.current is not None else ""
     for pod in observed.of("Pod"):
@@ -142,11 +142,11 @@ def _thrown_out(deployment: Object, state: Rollout, observed: Observed, now: dat
                 yield found
 
 
-def _proof(subject: Subject, deployment: Object, state: Rollout, observed: Observed) -> Assessment:
+def _proof(subject: Subject, deployment: Object, state: Progress, observed: Observed) -> Verdict:
     """Ready by the objects: proven where the model answered since."""
     ask = (Ask(subject.model),)
-    since = max(filter(None, _changes(deployment, state, observed)), default=subject.asked_at)
-    reply = _latest(observed, subject.model, max(since, subject.asked_at))
+    since = max(filter(None, _changes(deployment, state, observed)), default=subject.applied_at)
+    reply = _latest(observed, subject.model, max(since, subject.applied_at))
     if reply is None:
         return verdict(State.PROGRESSING, "not_asked", f"{state.summary}; {subject.model} was not asked yet", ask=ask)
     proof = Evidence(f"model {subject.model}", "answer", f"{reply.status} {reply.text[:200]}".strip(), reply.at.isoformat())
@@ -166,7 +166,7 @@ def _proof(subject: Subject, deployment: Object, state: Rollout, observed: Obser
     )
 
 
-def _changes(deployment: Object, state: Rollout, observed: Observed) -> Iterator[datetime | None]:
+def _changes(deployment: Object, state: Progress, observed: Observed) -> Iterator[datetime | None]:
     """Moments after which an answer comes from the present pods: they became ready, and the others were told to end."""
     yield moment(condition(deployment, "Progressing"), "lastUpdateTime")
     for pod in state.pods:

@@ -11,8 +11,8 @@ from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import at, items, mapping, text
 from airflow_provider_llmserve.readiness.observed import Object
-from airflow_provider_llmserve.runtimes.huggingface_identity import drift
-from airflow_provider_llmserve.runtimes.inferenceservice_facts import (
+from airflow_provider_llmserve.runtimes.huggingface.identity import drift
+from airflow_provider_llmserve.runtimes.huggingface.kserve import (
     DISABLE_AUTO_UPDATE,
     MODE,
     RUNTIME_CONTAINER,

@@ -1,7 +1,7 @@
-"""The local way of serving, as pure functions: spec → plan, snapshot → verdict, spec → endpoint.
+"""The local way of serving: spec → plan → endpoint. Pure; the verdict is ``assess.py``'s.
 
 One model server process a replica (llama.cpp, or transformers for an encoder's task) stands behind a gateway on 127.0.0.1. The
-platform resolves the spec's URLs to files first; from then on a run is described by its :class:`Plan`.
+platform resolves the spec's URLs to files first; from then on a run is described by its :class:`LocalPlan`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from airflow_provider_llmserve.endpoint import AdapterName, Endpoint, Identity, OpenAIService, Service
-from airflow_provider_llmserve.readiness.causes import Cause, cause_in_log
-from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
-from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeSpec
 
 NAME = "local"
@@ -45,11 +42,13 @@ _DTYPES = {"float": "float32", "half": "float16"}
 _HONOURED_SCALING = {"replicas", "min_replicas", "max_replicas", "scale_down_delay_seconds"}
 
 
-class _Value(BaseModel):
+class Value(BaseModel):
+    """What crosses the control socket: JSON, the same on both sides."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
 
-class LocalFile(_Value):
+class LocalFile(Value):
     """A file on this machine, and the mark by which a change of its content shows."""
 
     path: str
@@ -60,7 +59,7 @@ class LocalAdapter(LocalFile):
     name: str
 
 
-class EncoderSpec(_Value):
+class EncoderSpec(Value):
     """What an encoder does with a text: huggingfaceserver's flags of the same names."""
 
     task: EncoderTask
@@ -78,7 +77,7 @@ class EncoderSpec(_Value):
     trust_remote_code: bool = False
 
 
-class ServerSpec(_Value):
+class ServerSpec(Value):
     """What one model server process is started with. Two runs of equal ServerSpecs answer alike: that is what decides on a restart."""
 
     model: LocalFile
@@ -92,7 +91,7 @@ class ServerSpec(_Value):
     """Tokens of context of each."""
 
 
-class Plan(_Value):
+class LocalPlan(Value):
     """Everything that the supervisor needs to know of a run."""
 
     protocol: Literal["kubeai", "huggingface"]
@@ -111,45 +110,6 @@ class Plan(_Value):
     def served_names(self) -> dict[str, str | None]:
         """Request name to adapter name, None for the base."""
         return {self.served_name: None, **{f"{self.served_name}_{a.name}": a.name for a in self.server.adapters}}
-
-
-class Fault(_Value):
-    """The last thing that went wrong with a run's servers."""
-
-    what: Literal["start", "crash", "port", "probe"]
-    text: str
-    """The server's own words: the first error line of its log."""
-    count: int = 1
-    final: bool = False
-    """Trying again cannot help."""
-    at: str = ""
-
-
-class Snapshot(_Value):
-    """What the supervisor sees of a run."""
-
-    uid: str = ""
-    version: int = 0
-    owner: str = ""
-    """Who deployed it last, in words."""
-    deleting: bool = False
-    stopped: bool = False
-    asleep: bool = False
-    """Scaled to zero because nobody asked."""
-    wanted: int = 0
-    ready: int = 0
-    """Servers of the version asked for that answer."""
-    old: int = 0
-    """Servers of an earlier version that still answer."""
-    ending: int = 0
-    """Servers that finish their last requests."""
-    proven: tuple[str, ...] = ()
-    """Served names that were answered through the gateway by servers of this version."""
-    inert: tuple[str, ...] = ()
-    """Adapters whose answer is the base's, to the last digit."""
-    names: tuple[str, ...] = ()
-    fault: Fault | None = None
-    port: int = 0
 
 
 def encoder_of(spec: HuggingFaceServe, task: EncoderTask) -> EncoderSpec:
@@ -187,7 +147,7 @@ def plan(
     encoder: EncoderSpec | None = None,
     adapters: tuple[LocalAdapter, ...] = (),
     threads: int = 0,
-) -> Plan:
+) -> LocalPlan:
     """How ``spec`` is served here, given its files."""
     if isinstance(spec, KubeAIText):
         scaling = spec.scaling
@@ -195,7 +155,7 @@ def plan(
         if not scaling.autoscaling_disabled:
             floor = scaling.min_replicas
             replicas = max(floor, min(replicas, scaling.max_replicas or replicas))
-        return Plan(
+        return LocalPlan(
             protocol="kubeai",
             served_name=name,
             features=spec.features,
@@ -205,7 +165,8 @@ def plan(
             idle_seconds=scaling.scale_down_delay_seconds,
             threads=threads,
         )
-    assert isinstance(spec, HuggingFaceServe)
+    if not isinstance(spec, HuggingFaceServe):
+        raise TypeError(f"{type(spec).__name__} cannot be served here")
     replicas = max(spec.min_replicas or 0, spec.replicas)
     embedding = spec.huggingface_task == "text_embedding"
     if encoder is not None:
@@ -214,7 +175,7 @@ def plan(
     else:
         features = ("TextEmbedding",) if embedding else ("TextGeneration",)
         server = ServerSpec(model=model, embedding=embedding, slot_context=spec.max_length or SLOT_CONTEXT)
-    return Plan(
+    return LocalPlan(
         protocol="huggingface",
         served_name=spec.model_name,
         features=features,
@@ -238,7 +199,7 @@ def not_honoured(spec: ServeSpec, encoder: EncoderSpec | None = None) -> list[st
     return fields
 
 
-def endpoint(plan: Plan, *, port: int, identity: Identity, model_url: str, engine: str | None, task: str | None) -> Endpoint:
+def endpoint(plan: LocalPlan, *, port: int, identity: Identity, model_url: str, engine: str | None, task: str | None) -> Endpoint:
     """Where a run of ``plan`` answers, and by which names."""
     root = f"http://127.0.0.1:{port}"
     adapters = {adapter: served for served, adapter in plan.served_names.items() if adapter is not None}
@@ -262,76 +223,3 @@ def endpoint(plan: Plan, *, port: int, identity: Identity, model_url: str, engin
         oip_model=plan.served_name if encoder else None,
         task=task,
     )
-
-
-def assess(seen: Snapshot | None, *, name: str, uid: str, version: int) -> Assessment:
-    """The verdict on version ``version`` of the run with ``uid``. First match wins; Ready only where every served name was answered."""
-    if seen is None:
-        return verdict(State.GONE, "disappeared", f"{name} does not exist any more")
-    if seen.uid != uid or seen.version > version:
-        return verdict(State.SUPERSEDED, "superseded", f"{name} was deployed anew by {seen.owner}")
-    if seen.deleting:
-        return verdict(State.DELETING, "deleting", f"{name} is being deleted")
-    if seen.stopped and (seen.ready or seen.old or seen.ending):
-        return verdict(
-            State.PROGRESSING, "stopping", f"{name} is stopping; servers that finish their last requests: {seen.ending}"
-        )
-    if seen.stopped:
-        return verdict(State.SCALED_TO_ZERO, "stopped", f"{name} is stopped; no server runs")
-    if seen.fault and seen.fault.final:
-        return _trouble(seen, seen.fault, name)
-    if seen.asleep:
-        return verdict(State.SCALED_TO_ZERO, "scaled_to_zero", f"{name} has no server running; the first request wakes it")
-    if seen.ready < seen.wanted:
-        if seen.fault:
-            return _trouble(seen, seen.fault, name)
-        if seen.old:
-            summary = f"{_count(seen)}; {seen.old} of the version before go on serving"
-            return verdict(State.PROGRESSING, "old_version_serves", summary)
-        return verdict(State.PROGRESSING, "starting", _count(seen))
-    unproven = [n for n in seen.names if n not in seen.proven]
-    if unproven:
-        summary = f"{_count(seen)}; not answered yet: {', '.join(unproven)}"
-        word = "not_answering" if seen.fault else "not_asked"
-        return verdict(State.PROGRESSING, word, summary, detail=seen.fault.text if seen.fault else "")
-    summary = f"{_count(seen)}; answered through the gateway: {', '.join(seen.names)}"
-    return verdict(State.READY, "proven", summary, detail=_remarks(seen))
-
-
-def _count(seen: Snapshot) -> str:
-    return f"{seen.ready} of {seen.wanted} servers are up"
-
-
-def _remarks(seen: Snapshot) -> str:
-    """What a Ready verdict should not hide."""
-    remarks = []
-    if seen.inert:
-        remarks.append(f"Answers exactly as the base does: {', '.join(seen.inert)}.")
-    if seen.fault and seen.fault.what == "crash":
-        remarks.append(f"Servers that crashed and were restarted: {seen.fault.count}; the last one said: {seen.fault.text}")
-    return " ".join(remarks)
-
-
-def _trouble(seen: Snapshot, fault: Fault, name: str) -> Assessment:
-    serving = bool(seen.old or seen.ready)
-    summary = f"{_count(seen)}; failures so far: {fault.count}"
-    if seen.old:
-        summary += f"; {seen.old} of the version before go on serving"
-    cause = _cause(fault)
-    return verdict(
-        trouble_state(fatal=fault.final, serving=serving),
-        cause.reason,
-        summary,
-        detail=fault.text,
-        advice=cause.advice,
-        evidence=(Evidence(f"local server of {name}", "log", fault.text, fault.at),),
-        fatal=fault.final,
-    )
-
-
-def _cause(fault: Fault) -> Cause:
-    if fault.what == "port":
-        return Cause("port_in_use", fault.text)
-    if fault.what == "crash":
-        return Cause("crash_loop" if fault.final else "container_restarting", fault.text)
-    return cause_in_log(fault.text, "llama.cpp") or Cause("engine_start_failed", fault.text)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from airflow_provider_llmserve.errors import PlatformError
 from airflow_provider_llmserve.evaluation import classes
 from airflow_provider_llmserve.evaluation.dataset import Row
-from airflow_provider_llmserve.evaluation.plan import Plan
+from airflow_provider_llmserve.evaluation.plan import EvaluationPlan
 from airflow_provider_llmserve.evaluation.summary import Answer
-from airflow_provider_llmserve.platforms.inference.oip import OpenInferenceClient
+from airflow_provider_llmserve.oip.client import OpenInferenceClient
 
 
-async def ask(client: OpenInferenceClient, plan: Plan, row: Row) -> Answer:
+async def ask(client: OpenInferenceClient, plan: EvaluationPlan, row: Row) -> Answer:
     """Ask one row alone, so that a fault is this row's; it becomes an :class:`Answer` with its class."""
     try:
         reply = await client.ask([row.prompt or ""])

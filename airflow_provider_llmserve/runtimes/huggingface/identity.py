@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_llmserve.readiness.fields import at, mapping, name_of, terminating, text, uid_of
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
-from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
+from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
 from airflow_provider_llmserve.specs.quantity import quantity
 
 VISIBLE_WITHIN = timedelta(seconds=10)
@@ -20,10 +20,10 @@ FINALIZER_GRACE = timedelta(minutes=1)
 """How long a finalizer may hold a deleted object before it is said to be stuck."""
 
 
-def identity_verdict(expected: Expected, live: Object | None, observed: Observed, now: datetime) -> Assessment | None:
+def identity_verdict(expected: Expected, live: Object | None, observed: Observed, now: datetime) -> Verdict | None:
     """Not visible yet, gone, deleted, made anew or changed by somebody else; None where ``live`` is what was asked for."""
     kind, name = text(expected.manifest, "kind"), name_of(expected.manifest)
-    waited = now - expected.asked_at
+    waited = now - expected.applied_at
     if live is None:
         if kind not in observed.kinds or waited < VISIBLE_WITHIN:
             return verdict(State.PROGRESSING, "not_applied", f"{kind} {name} is not visible yet")
@@ -53,7 +53,7 @@ def identity_verdict(expected: Expected, live: Object | None, observed: Observed
     )
 
 
-def deletion(expected: Expected, live: Object | None, pods: Sequence[Object], observed: Observed, now: datetime) -> Assessment:
+def deletion(expected: Expected, live: Object | None, pods: Sequence[Object], observed: Observed, now: datetime) -> Verdict:
     """Gone only when neither the object nor a pod of it is left: then its GPUs are free."""
     kind, name = text(expected.manifest, "kind"), name_of(expected.manifest)
     if live is not None and not (expected.uid and uid_of(live) != expected.uid):
@@ -61,7 +61,7 @@ def deletion(expected: Expected, live: Object | None, pods: Sequence[Object], ob
         held = [f for f in map(str, found if isinstance(found, list) else ()) if f not in ("foregroundDeletion", "orphan")]
         if not terminating(live):
             return verdict(State.DELETING, "deleting", f"{kind} {name} is not marked for deletion yet")
-        if held and now - expected.asked_at > FINALIZER_GRACE:
+        if held and now - expected.applied_at > FINALIZER_GRACE:
             said = f"{kind} {name} waits for finalizer {', '.join(held)}; {len(pods)} pods are left"
             proof = Evidence(f"{kind} {name}", "metadata.finalizers", ", ".join(held))
             return verdict(State.DELETING, "finalizer_stuck", said, evidence=[proof])

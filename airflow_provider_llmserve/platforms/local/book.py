@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict
 
 from airflow_provider_llmserve.errors import BadInput, PlatformError
 from airflow_provider_llmserve.owner import Owner
-from airflow_provider_llmserve.runtimes import ownership
-from airflow_provider_llmserve.runtimes.local import Plan
+from airflow_provider_llmserve.platforms.local.plan import LocalPlan
+from airflow_provider_llmserve.runtimes import record as records
 from airflow_provider_llmserve.specs import KINDS, ServeSpec
 
 
-class PreviousRecord(BaseModel):
-    """What a rollback puts back, as :class:`~airflow_provider_llmserve.runtimes.ownership.Previous` has it."""
+class PreviousEntry(BaseModel):
+    """What a rollback puts back, as :class:`~airflow_provider_llmserve.runtimes.record.Previous` has it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,7 +28,7 @@ class PreviousRecord(BaseModel):
     ttl: float | None = None
 
 
-class Record(BaseModel):
+class Entry(BaseModel):
     """One run. ``version`` counts its changes; ``proven`` says whether this very version has answered by all its names."""
 
     model_config = ConfigDict(extra="forbid")
@@ -40,9 +40,9 @@ class Record(BaseModel):
     spec: dict[str, Any]
     owner: Owner
     stopped: bool = False
-    plan: Plan
+    plan: LocalPlan
     proven: bool = False
-    previous: PreviousRecord | None = None
+    previous: PreviousEntry | None = None
     port: int = 0
     """Port of its own listener, for a standalone server; 0 for a run behind the shared gateway."""
     applied: str = ""
@@ -55,30 +55,30 @@ class Record(BaseModel):
         return (self.kind, self.name)
 
     @property
-    def ownership(self) -> ownership.Record:
-        """As every platform's rules read it (:func:`~airflow_provider_llmserve.runtimes.ownership.succeed`)."""
+    def ownership(self) -> records.Record:
+        """As every platform's rules read it (:func:`~airflow_provider_llmserve.runtimes.record.succeed`)."""
         previous = self.previous
         spec = _spec(self.kind, previous.spec) if previous else None
-        return ownership.Record(
+        return records.Record(
             owner=self.owner,
             spec=_spec(self.kind, self.spec),
             stopped=self.stopped,
             proven=self.proven,
-            previous=ownership.Previous(spec, previous.stopped, previous.owner, previous.proven, previous.ttl)
+            previous=records.Previous(spec, previous.stopped, previous.owner, previous.proven, previous.ttl)
             if previous and spec
             else None,
             applied=self.applied,
             ttl=self.ttl,
         )
 
-    def after(self, replaced: Record | None) -> Record:
+    def after(self, replaced: Entry | None) -> Entry:
         """This new version, with what a rollback puts back of the one that it replaces."""
         mine, old = self.ownership, replaced.ownership if replaced else None
         if mine.spec is None:
             return self
-        made = ownership.succeed(old, mine.owner, mine.spec, mine.stopped, mine.ttl)
+        made = records.succeed(old, mine.owner, mine.spec, mine.stopped, mine.ttl)
         p = made.previous
-        kept = PreviousRecord(spec=p.spec.to_json(), stopped=p.stopped, owner=p.owner, proven=p.proven, ttl=p.ttl) if p else None
+        kept = PreviousEntry(spec=p.spec.to_json(), stopped=p.stopped, owner=p.owner, proven=p.proven, ttl=p.ttl) if p else None
         return self.model_copy(update={"proven": made.proven, "previous": kept})
 
 
@@ -96,7 +96,7 @@ class Book(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     port: int = 0
-    runs: list[Record] = []
+    runs: list[Entry] = []
 
     @classmethod
     def read(cls, path: Path) -> Book:

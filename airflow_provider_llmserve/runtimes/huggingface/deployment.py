@@ -14,36 +14,26 @@ from typing import Any, Literal
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.readiness.fields import labels_of
 from airflow_provider_llmserve.readiness.observed import Observed
-from airflow_provider_llmserve.runtimes import huggingface_endpoint, pod_template
-from airflow_provider_llmserve.runtimes.base import (
-    DEPLOYMENT,
-    EVENT,
-    POD,
-    PVC,
-    REPLICA_SET,
-    SERVICE,
-    Facts,
-    Lookup,
-    Manifest,
-    Permission,
-    Watched,
-)
-from airflow_provider_llmserve.runtimes.deployment_assess import assess
+from airflow_provider_llmserve.runtimes.base import Facts, Lookup, Manifest, Permission, Watched
 from airflow_provider_llmserve.runtimes.descent import of_deployment
-from airflow_provider_llmserve.runtimes.huggingface_cli import command_line, image_version
-from airflow_provider_llmserve.runtimes.huggingface_cli_flags import NEWEST_TAG
-from airflow_provider_llmserve.runtimes.huggingface_endpoint import call
-from airflow_provider_llmserve.runtimes.huggingface_path import MODEL_DIR
-from airflow_provider_llmserve.runtimes.huggingface_preflight import (
+from airflow_provider_llmserve.runtimes.huggingface import endpoint as endpoints
+from airflow_provider_llmserve.runtimes.huggingface import pod_template
+from airflow_provider_llmserve.runtimes.huggingface.command_line import command_line, image_version
+from airflow_provider_llmserve.runtimes.huggingface.deployment_assess import assess
+from airflow_provider_llmserve.runtimes.huggingface.endpoint import call
+from airflow_provider_llmserve.runtimes.huggingface.flags import NEWEST_TAG
+from airflow_provider_llmserve.runtimes.huggingface.path import MODEL_DIR
+from airflow_provider_llmserve.runtimes.huggingface.preflight import (
     common_findings,
     common_lookups,
     common_notes,
     laid_over,
 )
-from airflow_provider_llmserve.runtimes.huggingface_profile import overlaid
-from airflow_provider_llmserve.runtimes.ownership import MANAGED_BY
+from airflow_provider_llmserve.runtimes.huggingface.profile import overlaid
+from airflow_provider_llmserve.runtimes.kinds import DEPLOYMENT, EVENT, POD, PVC, REPLICA_SET, SERVICE
+from airflow_provider_llmserve.runtimes.record import MANAGED_BY
 from airflow_provider_llmserve.settings import Settings
-from airflow_provider_llmserve.specs import HuggingFaceServe, ServeSpec
+from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.values import MAX_INT32
 
 __all__ = [
@@ -101,9 +91,8 @@ def image_of(spec: HuggingFaceServe) -> str:
     return spec.image or (f"{DEFAULT_IMAGE}-gpu" if pod_template.gpus(spec) else DEFAULT_IMAGE)
 
 
-def render(spec: ServeSpec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
+def render(spec: HuggingFaceServe, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
     """Deployment, Service, the alias Service where one is asked for, and the claims of new volumes."""
-    assert isinstance(spec, HuggingFaceServe)
     spec = overlaid(spec, settings)
     deployment = {
         "replicas": 0 if stopped else spec.replicas,
@@ -156,15 +145,13 @@ def watched(name: str) -> list[Watched]:
     ]
 
 
-def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> list[Lookup]:
+def lookups(spec: HuggingFaceServe, *, name: str, settings: Settings) -> list[Lookup]:
     """The Secrets, claims and account that the pods stand on, and the Services whose names we take."""
-    assert isinstance(spec, HuggingFaceServe)
     return list(common_lookups(spec))
 
 
-def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
+def findings(spec: HuggingFaceServe, *, name: str, settings: Settings, facts: Facts) -> list[str]:
     """Everything that shows before any write."""
-    assert isinstance(spec, HuggingFaceServe)
     laid, found = laid_over(spec, settings)
     image = image_of(laid)
     found += [*_bad_name(name), *_bad_service(spec)]
@@ -172,9 +159,8 @@ def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) ->
     return found
 
 
-def notes(spec: ServeSpec, *, name: str, settings: Settings) -> list[str]:
+def notes(spec: HuggingFaceServe, *, name: str, settings: Settings) -> list[str]:
     """What the deployer should know although nothing is wrong: said once, in the log."""
-    assert isinstance(spec, HuggingFaceServe)
     spec = overlaid(spec, settings)
     said = list(common_notes(spec, image_version(image_of(spec))))
     if spec.strategy is None and pod_template.gpus(spec):
@@ -187,13 +173,12 @@ def notes(spec: ServeSpec, *, name: str, settings: Settings) -> list[str]:
     return said
 
 
-def endpoint(spec: ServeSpec, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
+def endpoint(spec: HuggingFaceServe, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
     """The Service's address in the cluster, the load balancer's or the node port where there is one, and the protocols of the task."""
-    assert isinstance(spec, HuggingFaceServe)
     services = [identity.name, *([spec.service_name] if spec.service_name else [])]
     urls = [f"http://{s}.{identity.namespace}.svc:{pod_template.HTTP_PORT}" for s in services]
-    outside = huggingface_endpoint.outside_urls(observed.get("Service", identity.name))
-    return huggingface_endpoint.endpoint(spec, identity=identity, urls=(*urls, *outside), version=image_version(image_of(spec)))
+    outside = endpoints.outside_urls(observed.get("Service", identity.name))
+    return endpoints.endpoint(spec, identity=identity, urls=(*urls, *outside), version=image_version(image_of(spec)))
 
 
 def _bad_name(name: str) -> Iterator[str]:

@@ -13,36 +13,15 @@ from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.owner import digest
 from airflow_provider_llmserve.readiness.fields import labels_of, text
 from airflow_provider_llmserve.readiness.observed import Observed
-from airflow_provider_llmserve.runtimes import huggingface_endpoint, pod_template
-from airflow_provider_llmserve.runtimes.base import (
-    CRD,
-    DEPLOYMENT,
-    EVENT,
-    INFERENCE_SERVICE,
-    POD,
-    PVC,
-    REPLICA_SET,
-    Facts,
-    Lookup,
-    Manifest,
-    Permission,
-    Watched,
-)
+from airflow_provider_llmserve.runtimes.base import Facts, Lookup, Manifest, Permission, Watched
 from airflow_provider_llmserve.runtimes.descent import of_deployment
-from airflow_provider_llmserve.runtimes.huggingface_cli import command_line, image_version
-from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
-from airflow_provider_llmserve.runtimes.huggingface_endpoint import call
-from airflow_provider_llmserve.runtimes.huggingface_path import hub_path
-from airflow_provider_llmserve.runtimes.huggingface_preflight import (
-    common_findings,
-    common_lookups,
-    common_notes,
-    laid_over,
-    present,
-)
-from airflow_provider_llmserve.runtimes.huggingface_profile import overlaid
-from airflow_provider_llmserve.runtimes.inferenceservice_assess import assess
-from airflow_provider_llmserve.runtimes.inferenceservice_facts import (
+from airflow_provider_llmserve.runtimes.huggingface import endpoint as endpoints
+from airflow_provider_llmserve.runtimes.huggingface import pod_template
+from airflow_provider_llmserve.runtimes.huggingface.command_line import command_line, image_version
+from airflow_provider_llmserve.runtimes.huggingface.endpoint import call
+from airflow_provider_llmserve.runtimes.huggingface.flags import Version
+from airflow_provider_llmserve.runtimes.huggingface.inferenceservice_assess import assess
+from airflow_provider_llmserve.runtimes.huggingface.kserve import (
     AUTOSCALER,
     DISABLE_AUTO_UPDATE,
     ISVC_LABEL,
@@ -52,9 +31,19 @@ from airflow_provider_llmserve.runtimes.inferenceservice_facts import (
     STORAGE_SECRET,
     mode_word,
 )
-from airflow_provider_llmserve.runtimes.ownership import MANAGED_BY
+from airflow_provider_llmserve.runtimes.huggingface.path import hub_path
+from airflow_provider_llmserve.runtimes.huggingface.preflight import (
+    common_findings,
+    common_lookups,
+    common_notes,
+    laid_over,
+    present,
+)
+from airflow_provider_llmserve.runtimes.huggingface.profile import overlaid
+from airflow_provider_llmserve.runtimes.kinds import CRD, DEPLOYMENT, EVENT, INFERENCE_SERVICE, POD, PVC, REPLICA_SET
+from airflow_provider_llmserve.runtimes.record import MANAGED_BY
 from airflow_provider_llmserve.settings import Settings
-from airflow_provider_llmserve.specs import HuggingFaceServe, ServeSpec
+from airflow_provider_llmserve.specs import HuggingFaceServe
 
 __all__ = [
     "NAME",
@@ -99,13 +88,12 @@ _HOST_LIMIT = 63
 _HOST_EXTRA = len("-predictor-")
 
 
-def render(spec: ServeSpec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
+def render(spec: HuggingFaceServe, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
     """The InferenceService, and the claims of new volumes.
 
     ``spec.predictor.annotations`` carries a digest of everything that decides what runs. KServe copies it into the pod template, where it
     proves that the controller has rendered this very spec; it does not change with replicas or strategy, so scaling rolls nothing out.
     """
-    assert isinstance(spec, HuggingFaceServe)
     spec = overlaid(spec, settings)
     predictor = _predictor(spec, name, settings)
     predictor["annotations"] = {NONCE: digest(predictor)[:16], **_progress_deadline(spec)}
@@ -136,16 +124,14 @@ def bounds(spec: HuggingFaceServe) -> tuple[int, int]:
     return low, max(low, high)
 
 
-def lookups(spec: ServeSpec, *, name: str, settings: Settings) -> list[Lookup]:
+def lookups(spec: HuggingFaceServe, *, name: str, settings: Settings) -> list[Lookup]:
     """KServe itself, the object that stands there, and what the pods stand on."""
-    assert isinstance(spec, HuggingFaceServe)
     found = [*common_lookups(spec), _ISVC_CRD, Lookup(INFERENCE_SERVICE, name)]
     return [*found, _KNATIVE_CRD] if spec.deployment_mode == "Knative" else found
 
 
-def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) -> list[str]:
+def findings(spec: HuggingFaceServe, *, name: str, settings: Settings, facts: Facts) -> list[str]:
     """Everything that shows before any write."""
-    assert isinstance(spec, HuggingFaceServe)
     found = [*laid_over(spec, settings)[1], *_bad_name(name, settings.namespace), *_bad_cluster(spec, name, settings, facts)]
     return [
         *found,
@@ -153,9 +139,8 @@ def findings(spec: ServeSpec, *, name: str, settings: Settings, facts: Facts) ->
     ]
 
 
-def notes(spec: ServeSpec, *, name: str, settings: Settings) -> list[str]:
+def notes(spec: HuggingFaceServe, *, name: str, settings: Settings) -> list[str]:
     """What the deployer should know although nothing is wrong: said once, in the log."""
-    assert isinstance(spec, HuggingFaceServe)
     spec = overlaid(spec, settings)
     said = list(common_notes(spec, _version(spec, settings)))
     image = spec.image or ""
@@ -193,13 +178,12 @@ def watched(name: str) -> list[Watched]:
     ]
 
 
-def endpoint(spec: ServeSpec, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
+def endpoint(spec: HuggingFaceServe, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
     """The address in the cluster that the status gives (the predictor's Service before there is one), then the one outside."""
-    assert isinstance(spec, HuggingFaceServe)
     live = observed.get(INFERENCE_SERVICE.kind, identity.name)
     inside = text(live, "status", "address", "url") or f"http://{identity.name}-predictor.{identity.namespace}.svc.cluster.local"
     urls = dict.fromkeys(u.rstrip("/") for u in (inside, text(live, "status", "url")) if u)
-    return huggingface_endpoint.endpoint(spec, identity=identity, urls=tuple(urls), version=_version(spec, settings))
+    return endpoints.endpoint(spec, identity=identity, urls=tuple(urls), version=_version(spec, settings))
 
 
 def _version(spec: HuggingFaceServe, settings: Settings) -> Version | None:

@@ -1,7 +1,7 @@
 """One run, alive: keeps as many servers of the asked version as are wanted, and leads each request to one of them.
 
 Level-triggered, as a controller is: whatever happens (a new plan, a server that came up or died, a request for a run at zero, a
-timer) ends in :meth:`Deployment._reconcile`, which compares what is with what should be and starts what is missing.
+timer) ends in :meth:`LocalRun._reconcile`, which compares what is with what should be and starts what is missing.
 A new version starts beside the old one; when all its servers answer, requests go to it, and the old servers finish theirs.
 """
 
@@ -19,13 +19,14 @@ from typing import Any
 
 from airflow_provider_llmserve.errors import PlatformError
 from airflow_provider_llmserve.owner import digest
+from airflow_provider_llmserve.platforms.local.assess import Fault, Snapshot
+from airflow_provider_llmserve.platforms.local.book import Entry
 from airflow_provider_llmserve.platforms.local.line import Line, Waiter
 from airflow_provider_llmserve.platforms.local.paths import StateDir
+from airflow_provider_llmserve.platforms.local.plan import ServerSpec
 from airflow_provider_llmserve.platforms.local.probe import smoke
 from airflow_provider_llmserve.platforms.local.process import ServerFailed, ServerProcess
-from airflow_provider_llmserve.platforms.local.records import Record
 from airflow_provider_llmserve.platforms.local.wakeup import Wakeup
-from airflow_provider_llmserve.runtimes.local import Fault, ServerSpec, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ CRASH_LIMIT = 5
 
 _serial = itertools.count(1)
 
-Ask = Callable[[Record, str], Awaitable[tuple[int, str, str]]]
+Ask = Callable[[Entry, str], Awaitable[tuple[int, str, str]]]
 """Asks by a served name through the gateway: status, generation, text."""
 
 
@@ -52,10 +53,10 @@ class NotServing(Exception):
     """The run serves nothing now and waiting does not help: 503."""
 
 
-class Deployment:
+class LocalRun:
     """The servers of one run. All methods run on the supervisor's event loop."""
 
-    def __init__(self, record: Record, *, dirs: StateDir, ask: Ask, proven: Callable[[Record], None]):
+    def __init__(self, record: Entry, *, dirs: StateDir, ask: Ask, proven: Callable[[Entry], None]):
         self.record = record
         self.generation = generation(record)
         """Names what should answer: equal for versions whose servers are the same."""
@@ -83,7 +84,7 @@ class Deployment:
 
     # what is asked for
 
-    def update(self, record: Record) -> None:
+    def update(self, record: Entry) -> None:
         """Take a new version over."""
         before, self.record = self.record, record
         self.generation = generation(record)
@@ -385,7 +386,7 @@ class Deployment:
         return task
 
 
-def generation(record: Record) -> str:
+def generation(record: Entry) -> str:
     """Names the servers of a record's plan."""
     return digest([record.uid, record.plan.server.model_dump(mode="json")])[:16]
 

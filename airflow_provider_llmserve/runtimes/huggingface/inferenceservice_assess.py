@@ -29,10 +29,10 @@ from airflow_provider_llmserve.readiness.fields import (
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
 from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
-from airflow_provider_llmserve.readiness.state import Assessment, Evidence, State
-from airflow_provider_llmserve.runtimes.huggingface_identity import VISIBLE_WITHIN, deletion, identity_verdict
-from airflow_provider_llmserve.runtimes.huggingface_workload import BEHIND_GRACE, CONTROLLER_GRACE, Subject, judge, model_name_in
-from airflow_provider_llmserve.runtimes.inferenceservice_facts import (
+from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
+from airflow_provider_llmserve.runtimes.huggingface.identity import VISIBLE_WITHIN, deletion, identity_verdict
+from airflow_provider_llmserve.runtimes.huggingface.inferenceservice_rendered import annotation_drift, unrendered
+from airflow_provider_llmserve.runtimes.huggingface.kserve import (
     AUTOSCALER,
     DISABLE_AUTO_UPDATE,
     ISVC_LABEL,
@@ -42,7 +42,7 @@ from airflow_provider_llmserve.runtimes.inferenceservice_facts import (
     STOP,
     mode_of,
 )
-from airflow_provider_llmserve.runtimes.inferenceservice_rendered import annotation_drift, unrendered
+from airflow_provider_llmserve.runtimes.huggingface.workload import BEHIND_GRACE, CONTROLLER_GRACE, Subject, judge, model_name_in
 
 INVALID_GRACE = timedelta(seconds=30)
 """How long ``InvalidSpec`` may stand before it is final: it outlives its cause until the next reconcile, and a runtime may be made."""
@@ -72,7 +72,7 @@ class _View:
 
     @property
     def waited(self) -> timedelta:
-        return self.now - self.expected.asked_at
+        return self.now - self.expected.applied_at
 
     @property
     def mode(self) -> str:
@@ -96,7 +96,7 @@ class _View:
         return Evidence(f"InferenceService {self.name}", field, value)
 
 
-def assess(expected: Expected, observed: Observed, now: datetime) -> Assessment:
+def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
     """Is what we applied in effect, and does it answer?"""
     name = name_of(expected.manifest)
     live = observed.get("InferenceService", name)
@@ -119,7 +119,7 @@ def assess(expected: Expected, observed: Observed, now: datetime) -> Assessment:
     return _settle(view, deployment)
 
 
-def _annotations(view: _View) -> Assessment | None:
+def _annotations(view: _View) -> Verdict | None:
     changed = annotation_drift(view.manifest, view.live)
     stop_by_others = text(view.live, "metadata", "annotations", STOP) == "true" and not view.stopped
     if not changed and not stop_by_others:
@@ -138,7 +138,7 @@ def _before_differs(view: _View, keys: list[str]) -> bool:
     return any(there.get(k) != before.get(k) for k in keys)
 
 
-def _impossible(view: _View) -> Assessment | None:
+def _impossible(view: _View) -> Verdict | None:
     """What the object asks for and KServe never does, whatever its status says."""
     if view.mode not in (STANDARD, KNATIVE, "ModelMesh", ""):
         said = f"KServe does not know deployment mode {view.mode!r}"
@@ -152,7 +152,7 @@ def _impossible(view: _View) -> Assessment | None:
 
 def _hopeless(
     view: _View, word: str, said: str, proof: Evidence, detail: str = "", fatal: bool = True, advice: str | None = None
-) -> Assessment:
+) -> Verdict:
     return verdict(
         trouble_state(fatal=fatal, serving=view.serving),
         word,
@@ -164,7 +164,7 @@ def _hopeless(
     )
 
 
-def _stopped(view: _View) -> Assessment | None:
+def _stopped(view: _View) -> Verdict | None:
     if not view.stopped:
         return None
     if view.pods:
@@ -176,7 +176,7 @@ def _stopped(view: _View) -> Assessment | None:
     return verdict(State.SCALED_TO_ZERO, "stopped", "no pod runs, as asked")
 
 
-def _controller_says(view: _View) -> Assessment | None:
+def _controller_says(view: _View) -> Verdict | None:
     """The controller's own refusal of the spec. It is believed while nothing of this spec was rendered."""
     deployment = _deployment(view)
     if deployment is not None and not unrendered(view.manifest, deployment) and not _invalid(view):
@@ -226,7 +226,7 @@ def _messages(view: _View) -> Iterator[tuple[Place, str, str]]:
             yield "condition", f"conditions[{text(one, 'type')}]", text(one, "message")
     for event in events_about(view.observed, view.live, "InternalError", "ServerlessModeRejected"):
         since = event_time(event)
-        if since is None or since >= view.expected.asked_at - timedelta(seconds=1):
+        if since is None or since >= view.expected.applied_at - timedelta(seconds=1):
             yield "event", f"Event {text(event, 'reason')}", event_text(event)
 
 
@@ -245,14 +245,14 @@ def _is_child(view: _View, deployment: Object) -> bool:
     return not uid_of(view.live) or owned_by(deployment, uid_of(view.live))
 
 
-def _nothing_made(view: _View) -> Assessment:
+def _nothing_made(view: _View) -> Verdict:
     if not items(view.live, "status", "conditions") and view.waited > CONTROLLER_GRACE:
         said = f"no controller has acted on InferenceService {view.name} for {view.waited.total_seconds():.0f} s"
         return verdict(State.UNMANAGED, "controller_not_running", said, evidence=[view.proof("status", "empty")])
     return verdict(State.PROGRESSING, "starting", "the controller has not made the Deployment yet")
 
 
-def _not_rendered(view: _View, missing: list[str]) -> Assessment:
+def _not_rendered(view: _View, missing: list[str]) -> Verdict:
     what = ", ".join(missing[:4])
     held = text(view.live, "metadata", "annotations", DISABLE_AUTO_UPDATE) == "true"
     if held and is_true(view.live, "Ready"):
@@ -264,7 +264,7 @@ def _not_rendered(view: _View, missing: list[str]) -> Assessment:
     return verdict(State.PROGRESSING, "controller_behind", said, evidence=[view.proof("pod template", f"lacks {what}")])
 
 
-def _settle(view: _View, deployment: Object) -> Assessment:
+def _settle(view: _View, deployment: Object) -> Verdict:
     low, high = number(view.predictor, "minReplicas"), number(view.predictor, "maxReplicas")
     scaled = text(view.manifest, "metadata", "annotations", AUTOSCALER) not in ("none", "external") or view.mode == KNATIVE
     wanted = number(deployment, "spec", "replicas") if at(deployment, "spec", "replicas") is not None else 1
@@ -276,7 +276,7 @@ def _settle(view: _View, deployment: Object) -> Assessment:
         kind="InferenceService",
         name=view.name,
         model=model_name_in(container, view.name),
-        asked_at=view.expected.asked_at,
+        applied_at=view.expected.applied_at,
         enough=max(low, 1) if scaled and wanted else None,
         zero_word="scaled_to_zero",
     )

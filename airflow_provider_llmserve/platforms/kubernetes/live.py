@@ -7,19 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_llmserve import registry
 from airflow_provider_llmserve.errors import AccessDenied, NotFound
 from airflow_provider_llmserve.platforms.base import ServingRun, Target
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.readiness.observed import Observed
-from airflow_provider_llmserve.runtimes import RUNTIMES, ownership, runtimes_of
-from airflow_provider_llmserve.runtimes.base import CONFIG_MAP, Runtime
-from airflow_provider_llmserve.runtimes.ownership import Record
+from airflow_provider_llmserve.runtimes import record as records
+from airflow_provider_llmserve.runtimes import runtimes_of
+from airflow_provider_llmserve.runtimes.base import Runtime
+from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP
+from airflow_provider_llmserve.runtimes.record import Record
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Standing:
+class Live:
     """A primary object as it is now, with its record (None: not made by us) and, where the record has one, its ConfigMap."""
 
     runtime: Runtime
@@ -41,7 +44,7 @@ class Standing:
         """As the lifecycle sees it."""
         r, metadata = self.record, self.primary["metadata"]
         return ServingRun(
-            kind=next(kind for kind, names in RUNTIMES.items() if self.runtime.NAME in names),
+            kind=next(row.kind for row in registry.RUNTIMES if row.name == self.runtime.NAME),
             runtime=self.runtime.NAME,
             name=metadata["name"],
             uid=self.uid,
@@ -58,23 +61,23 @@ class Standing:
         )
 
 
-async def read(client: Client, namespace: str, runtime: Runtime, name: str) -> Standing | None:
+async def read(client: Client, namespace: str, runtime: Runtime, name: str) -> Live | None:
     """What stands under ``name`` as this runtime's primary object; None where there is none."""
     primary = await client.get(runtime.PRIMARY, namespace, name)
     if primary is None:
         return None
     companion = None
     if runtime.RECORD == "companion":
-        companion = await client.get(CONFIG_MAP, namespace, ownership.companion_name(name))
-    return Standing(runtime, primary, record_of(runtime, primary, companion), companion)
+        companion = await client.get(CONFIG_MAP, namespace, records.companion_name(name))
+    return Live(runtime, primary, record_of(runtime, primary, companion), companion)
 
 
-async def find(client: Client, namespace: str, target: Target) -> Standing | None:
+async def find(client: Client, namespace: str, target: Target) -> Live | None:
     """What the target names: by its kind, or whichever runtime's object stands there; one that we made before a stranger's.
 
     Raises :class:`AccessDenied` where nothing was found and not everything could be read.
     """
-    found: list[Standing] = []
+    found: list[Live] = []
     denied: AccessDenied | None = None
     for runtime in runtimes_of(target.kind):
         try:
@@ -89,22 +92,22 @@ async def find(client: Client, namespace: str, target: Target) -> Standing | Non
     return min(found, key=lambda s: s.record is None, default=None)
 
 
-async def made_by_us(client: Client, namespace: str) -> list[Standing]:
+async def made_by_us(client: Client, namespace: str) -> list[Live]:
     """Every primary object with our label and a record, of every runtime whose kind the cluster has.
 
     A kind that may not be listed is left out with a warning. Raises :class:`AccessDenied` where none of those that there are may be.
     """
-    ours = "{}={}".format(*next(iter(ownership.MANAGED_BY.items())))
-    found: list[Standing] = []
+    ours = "{}={}".format(*next(iter(records.MANAGED_BY.items())))
+    found: list[Live] = []
     denied: list[AccessDenied] = []
     seen = False
     for runtime in runtimes_of():
         try:
             primaries = (await client.list(runtime.PRIMARY, namespace, labels=ours)).items
-            records: dict[str, Object] = {}
+            companions: dict[str, Object] = {}
             if primaries and runtime.RECORD == "companion":
                 listing = await client.list(CONFIG_MAP, namespace, labels=ours)
-                records = {o["metadata"]["name"]: o for o in listing.items}
+                companions = {o["metadata"]["name"]: o for o in listing.items}
         except NotFound:
             continue  # its custom resource is not installed
         except AccessDenied as e:
@@ -112,10 +115,10 @@ async def made_by_us(client: Client, namespace: str) -> list[Standing]:
             continue
         seen = True
         for primary in primaries:
-            companion = records.get(ownership.companion_name(primary["metadata"]["name"]))
+            companion = companions.get(records.companion_name(primary["metadata"]["name"]))
             record = record_of(runtime, primary, companion)
             if record is not None:
-                found.append(Standing(runtime, primary, record, companion))
+                found.append(Live(runtime, primary, record, companion))
     if denied and not seen:
         raise denied[0]
     for error in denied:
@@ -126,14 +129,14 @@ async def made_by_us(client: Client, namespace: str) -> list[Standing]:
 def record_of(runtime: Runtime, primary: Mapping[str, Any], companion: Mapping[str, Any] | None) -> Record | None:
     """The record of a primary object, from its annotations or its companion; a companion of another object says nothing."""
     if runtime.RECORD == "primary":
-        return ownership.read(ownership.from_annotations((primary.get("metadata") or {}).get("annotations")))
+        return records.read(records.from_annotations((primary.get("metadata") or {}).get("annotations")))
     metadata = (companion or {}).get("metadata") or {}
     uids = {o.get("uid") for o in metadata.get("ownerReferences") or ()}
-    ours = ownership.MANAGED_BY.items() <= ((primary.get("metadata") or {}).get("labels") or {}).items()
+    ours = records.MANAGED_BY.items() <= ((primary.get("metadata") or {}).get("labels") or {}).items()
     # No owner yet: we wrote the companion, then the primary, and were cut off before we tied the two.
     if companion is None or ((primary.get("metadata") or {}).get("uid") not in uids and (uids or not ours)):
         return None
-    return ownership.read(companion.get("data"))
+    return records.read(companion.get("data"))
 
 
 def seen(runtime: Runtime, name: str, observed: Observed) -> tuple[Mapping[str, Any] | None, Record | None]:
@@ -141,7 +144,7 @@ def seen(runtime: Runtime, name: str, observed: Observed) -> tuple[Mapping[str, 
     primary = observed.get(runtime.PRIMARY.kind, name)
     if primary is None:
         return None, None
-    return primary, record_of(runtime, primary, observed.get(CONFIG_MAP.kind, ownership.companion_name(name)))
+    return primary, record_of(runtime, primary, observed.get(CONFIG_MAP.kind, records.companion_name(name)))
 
 
 def same_deployment(record: Record | None, run: ServingRun) -> bool:

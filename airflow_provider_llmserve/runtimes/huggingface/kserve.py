@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_provider_llmserve.runtimes.huggingface_cli_flags import Version
-from airflow_provider_llmserve.runtimes.ownership import PREFIX
+from airflow_provider_llmserve.runtimes.huggingface.flags import Version
+from airflow_provider_llmserve.runtimes.record import PREFIX
 
 MODE = "serving.kserve.io/deploymentMode"
 AUTOSCALER = "serving.kserve.io/autoscalerClass"

@@ -10,15 +10,16 @@ from typing import Any
 
 from airflow_provider_llmserve.errors import GateFailed
 from airflow_provider_llmserve.evaluation.dataset import Row, parse
-from airflow_provider_llmserve.evaluation.plan import Plan
+from airflow_provider_llmserve.evaluation.plan import EvaluationPlan
 from airflow_provider_llmserve.evaluation.summary import Answer, account, result_lines, summarise
-from airflow_provider_llmserve.platforms.inference import chat, predict, storage
+from airflow_provider_llmserve.platforms import infer
+from airflow_provider_llmserve.platforms.inference import chat, storage
 from airflow_provider_llmserve.platforms.inference.gather import ask_all
 
 log = logging.getLogger(__name__)
 
 
-def evaluate(plan: Plan, *, results: str, confirm: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def evaluate(plan: EvaluationPlan, *, results: str, confirm: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Ask every row, store the per-sample results, return the summary. What the verdict is raises nothing.
 
     Reads and writes outside of the event loop (see :mod:`.storage`). ``results`` is where the per-sample results go. ``confirm`` raises
@@ -41,12 +42,12 @@ def evaluate(plan: Plan, *, results: str, confirm: Callable[[], None] = lambda: 
     return summary
 
 
-async def _ask(plan: Plan, rows: Sequence[Row]) -> list[Answer]:
+async def _ask(plan: EvaluationPlan, rows: Sequence[Row]) -> list[Answer]:
     if plan.predicts:
         async with plan.endpoint.oip(
             timeout=plan.request_timeout, retries=plan.request_retries, concurrency=plan.concurrency
         ) as oip:
-            return await ask_all(rows, lambda row: predict.ask(oip, plan, row), concurrency=plan.concurrency)
+            return await ask_all(rows, lambda row: infer.ask(oip, plan, row), concurrency=plan.concurrency)
     # The client's library logs a line a request; Airflow silences its older sibling (httpx) just so.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     async with plan.endpoint.async_openai(timeout=plan.request_timeout, max_retries=plan.request_retries) as client:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from airflow_provider_llmserve.runtimes.huggingface_path import hub_model, hub_revision, model_dir
+from airflow_provider_llmserve.runtimes.huggingface.path import hub_model, hub_revision, model_dir
 
 Version = tuple[int, int]
 

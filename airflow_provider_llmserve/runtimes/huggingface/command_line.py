@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from airflow_provider_llmserve.runtimes.huggingface_cli_flags import (
+from airflow_provider_llmserve.runtimes.huggingface.flags import (
     FLAGS,
     PREDICT_TASKS,
     REFUSED,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from airflow_provider_llmserve.runtimes.huggingface_path import MODEL_DIR, hub_path
+from airflow_provider_llmserve.runtimes.huggingface.path import MODEL_DIR, hub_path
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.pod import Volume
 from airflow_provider_llmserve.specs.quantity import quantity

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol: its wire, and a client of it."""

@@ -1,0 +1,1 @@
+"""HuggingFace-serve, as a Deployment or as a KServe InferenceService."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import at, items, mapping, text
-from airflow_provider_llmserve.runtimes.base import Manifest
+from airflow_provider_llmserve.runtimes.parts import Manifest
 from airflow_provider_llmserve.runtimes.record import FIELD_MANAGER
 
 POD_PART: Mapping[str, tuple[str, ...]] = {

@@ -7,74 +7,19 @@ Nothing here does I/O, reads a clock or knows Airflow; the kubernetes platform c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.state import Ask, Verdict
 from airflow_provider_llmserve.runtimes.kinds import Kind
+from airflow_provider_llmserve.runtimes.parts import Call, Facts, LogTail, Lookup, Manifest, Permission, Watched
+from airflow_provider_llmserve.runtimes.record_home import RecordHome
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import ServeSpec
 
-Manifest = dict[str, Any]
 Spec = TypeVar("Spec", bound=ServeSpec, contravariant=True)
-
-
-@dataclass(frozen=True)
-class Watched:
-    """A collection to list and watch in the run's namespace: by label selector, or one object by name (empty: all of the kind).
-
-    ``required`` ones must be readable; without the right to read another, the verdict says what it rests on.
-    """
-
-    kind: Kind
-    labels: str = ""
-    name: str = ""
-    required: bool = True
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """One object that preflight reads. ``namespace`` empty means the run's own; cluster-scoped kinds ignore it."""
-
-    kind: Kind
-    name: str
-    namespace: str = ""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What preflight found: each lookup's object, None where there is none; a lookup that was refused (403) is absent."""
-
-    objects: Mapping[Lookup, Mapping[str, Any] | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Permission:
-    """A rule of the published Role. ``resource`` may name a subresource (``pods/log``)."""
-
-    group: str
-    resource: str
-    verbs: tuple[str, ...]
-    optional: bool = False
-    """Without it things work, but a verdict rests on weaker proof."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One HTTP request that proves a served name: where it goes, and how the API server's proxy would be asked.
-
-    ``service`` is ``namespace/name:port`` of the Service in front, ``pod`` is ``name:port`` where one pod is asked.
-    """
-
-    method: Literal["GET", "POST"]
-    url: str
-    path: str
-    body: Mapping[str, Any] | None = None
-    service: str = ""
-    pod: str = ""
 
 
 class RuntimeOf(Protocol[Spec]):
@@ -83,8 +28,8 @@ class RuntimeOf(Protocol[Spec]):
     NAME: str
     """``kubeai``, ``deployment`` or ``inferenceservice``: the ``runtime`` of an endpoint's identity."""
     PRIMARY: Kind
-    RECORD: Literal["primary", "companion"]
-    """Where owner and spec are recorded: annotations of the primary object, or (where those roll the model out) a ConfigMap that it owns."""
+    RECORD: RecordHome
+    """Where owner and spec are recorded."""
     PERMISSIONS: tuple[Permission, ...]
 
     def render(self, spec: Spec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
@@ -123,15 +68,6 @@ class RuntimeOf(Protocol[Spec]):
 
 Runtime: TypeAlias = RuntimeOf[Any]
 """A runtime whose specs are of the right class because the registry chose it by them."""
-
-
-@dataclass(frozen=True)
-class LogTail:
-    """The last ``lines`` lines of a running container's log."""
-
-    pod: str
-    container: str
-    lines: int
 
 
 @runtime_checkable

@@ -1,7 +1,6 @@
 """The record that stands with every serving run: who deployed which spec, and the last good one. Pure.
 
-It is a handful of strings. On most runtimes they are annotations of the primary object; where an annotation would roll the
-model out (KServe) they are the data of a ConfigMap that the object owns.
+It is a handful of strings; where they stand, ``record_home`` tells.
 """
 
 from __future__ import annotations
@@ -69,6 +68,8 @@ class Record:
     others: Names = ()
     ttl: float | None = None
     stale: Names = ()
+    runtime: str = ""
+    """The runtime that made the object: two may make objects of one kind."""
 
     def same_want(self, owner: Owner, spec: ServeSpec | None, stopped: bool) -> bool:
         """Whether this is the record of that very deployment."""
@@ -123,6 +124,8 @@ def write(record: Record) -> dict[str, str]:
         "applied": record.applied,
         "objects": _text([list(o) for o in record.others]),
     }
+    if record.runtime:
+        data["runtime"] = record.runtime
     if record.ttl is not None:
         data["ttl"] = _text(record.ttl)
     if record.stale:
@@ -143,9 +146,11 @@ def read(data: Mapping[str, str] | None) -> Record | None:
         return None
     standing = _value(data.get("spec"))
     before = _value(data.get("unproven"))
+    spec = _read_spec(standing)
     return Record(
         owner=owner,
-        spec=_read_spec(standing),
+        spec=spec,
+        runtime=data.get("runtime") or (spec.runtime_name if spec else ""),
         stopped=bool(standing.get("stopped")),
         proven="unproven" not in data,
         previous=_previous(before),
@@ -154,16 +159,6 @@ def read(data: Mapping[str, str] | None) -> Record | None:
         ttl=_seconds(_value(data.get("ttl"), object)),
         stale=_names(data.get("stale")),
     )
-
-
-def to_annotations(data: Mapping[str, str]) -> dict[str, str]:
-    """The strings of a record as annotations."""
-    return {PREFIX + k: v for k, v in data.items()}
-
-
-def from_annotations(found: Mapping[str, str] | None) -> dict[str, str]:
-    """The strings of a record among annotations."""
-    return {k.removeprefix(PREFIX): v for k, v in (found or {}).items() if k.startswith(PREFIX)}
 
 
 def companion_name(name: str) -> str:

@@ -19,6 +19,7 @@ from support.toy_runtime import ToyRuntime
 from airflow_provider_llmserve import registry
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
+from airflow_provider_llmserve.runtimes.record_home import IN_ANNOTATIONS, IN_CONFIG_MAP
 from airflow_provider_llmserve.settings import Settings
 
 
@@ -51,7 +52,7 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
         yield c
 
 
-@pytest.fixture(params=["primary", "companion"])
+@pytest.fixture(params=[IN_ANNOTATIONS, IN_CONFIG_MAP], ids=["annotations", "config-map"])
 def toy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ToyRuntime:
     """The toy in the deployment runtime's place, once for each way of keeping the record."""
     module = ToyRuntime(request.param)

@@ -22,6 +22,7 @@ from airflow_provider_llmserve.platforms.kubernetes import preflight
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import serve
 from airflow_provider_llmserve.runtimes import runtime
+from airflow_provider_llmserve.runtimes.record_home import IN_CONFIG_MAP
 from airflow_provider_llmserve.settings import Settings
 
 pytestmark = pytest.mark.cluster
@@ -190,7 +191,7 @@ async def test_a_kill_between_two_writes_and_a_state_store_that_is_away(
         until("with all its pods", lambda: all_of_ours(ns) == [])
 
 
-@pytest.mark.parametrize("toy", ["companion"], indirect=True)
+@pytest.mark.parametrize("toy", [IN_CONFIG_MAP], indirect=True)
 async def test_a_record_is_never_left_without_the_object_it_speaks_of(
     platform: KubernetesPlatform, ns: Namespace, toy: ToyRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,8 @@ from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
 from airflow_provider_llmserve.platforms.kubernetes.teardown import delete
 from airflow_provider_llmserve.runtimes import runtime
-from airflow_provider_llmserve.runtimes.base import Watched
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP
+from airflow_provider_llmserve.runtimes.parts import Watched
 
 pytestmark = pytest.mark.cluster
 

@@ -178,7 +178,7 @@ async def test_a_failed_update_its_rollback_and_the_teardown_leave_what_is_not_o
     assert [now() for now in bystanders] == before
 
 
-@pytest.mark.parametrize("toy", ["companion"], indirect=True)
+@pytest.mark.parametrize("toy", [IN_CONFIG_MAP], indirect=True)
 @pytest.mark.parametrize("labels", [HELM, OURS], ids=["Helm's", "copied with our label"])
 async def test_the_config_map_of_the_record_too(
     platform: KubernetesPlatform, ns: Namespace, toy: ToyRuntime, labels: dict[str, str]
@@ -193,7 +193,7 @@ async def test_the_config_map_of_the_record_too(
     assert not ns.all("deployments")
 
 
-@pytest.mark.parametrize("toy", ["companion"], indirect=True)
+@pytest.mark.parametrize("toy", [IN_CONFIG_MAP], indirect=True)
 async def test_a_record_that_was_cut_off_before_its_object_is_taken_up(
     platform: KubernetesPlatform, ns: Namespace, toy: ToyRuntime
 ) -> None:

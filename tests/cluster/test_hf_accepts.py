@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from support.cluster import Cluster
 
 from airflow_provider_llmserve.errors import BadInput
-from airflow_provider_llmserve.runtimes.base import Facts
 from airflow_provider_llmserve.runtimes.huggingface import deployment
+from airflow_provider_llmserve.runtimes.parts import Facts
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.pod import Env, Resources, Volume

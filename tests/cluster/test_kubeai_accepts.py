@@ -14,9 +14,9 @@ from support.cluster import Cluster
 from support.spec_strategies import kubeai_specs, raw_kubeai_specs
 
 from airflow_provider_llmserve.errors import BadInput
-from airflow_provider_llmserve.runtimes.base import Facts, Lookup
 from airflow_provider_llmserve.runtimes.kinds import CRD
 from airflow_provider_llmserve.runtimes.kubeai import findings, render
+from airflow_provider_llmserve.runtimes.parts import Facts, Lookup
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import KubeAIText
 from airflow_provider_llmserve.specs.kubeai_rules import crd_findings

@@ -22,6 +22,7 @@ from airflow_provider_llmserve.platforms.lifecycle import serve, target_of, tear
 from airflow_provider_llmserve.readiness.state import State
 from airflow_provider_llmserve.runtimes.kinds import Kind
 from airflow_provider_llmserve.runtimes.record import Previous
+from airflow_provider_llmserve.runtimes.record_home import IN_CONFIG_MAP
 from airflow_provider_llmserve.settings import Settings
 
 pytestmark = pytest.mark.cluster
@@ -84,7 +85,7 @@ async def test_a_record_changes_nothing_that_runs(
     after = deployment(cluster, settings)
 
     assert after["spec"] == before["spec"]
-    if toy.RECORD == "companion":
+    if toy.RECORD is IN_CONFIG_MAP:
         for part in ("generation", "labels", "annotations"):
             assert after["metadata"][part] == before["metadata"][part]
 
@@ -345,7 +346,7 @@ def _deployments(cluster: Cluster, settings: Settings) -> list[dict[str, Any]]:
 
 def first_kind(toy: ToyRuntime) -> str:
     """The kind that carries the record: two writers meet there."""
-    return "ConfigMap" if toy.RECORD == "companion" else "Deployment"
+    return "ConfigMap" if toy.RECORD is IN_CONFIG_MAP else "Deployment"
 
 
 @asynccontextmanager

@@ -11,8 +11,8 @@ from support.hf import ONE
 from airflow_provider_llmserve.platforms.base import Want
 from airflow_provider_llmserve.platforms.kubernetes import preflight, secrets, writing
 from airflow_provider_llmserve.runtimes import runtime_for
-from airflow_provider_llmserve.runtimes.base import Lookup
 from airflow_provider_llmserve.runtimes.kinds import SECRET
+from airflow_provider_llmserve.runtimes.parts import Lookup
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeSpec
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_llmserve.runtimes import runtime_for
-from airflow_provider_llmserve.runtimes.base import Facts, Lookup
 from airflow_provider_llmserve.runtimes.huggingface.kserve import DISABLE_AUTO_UPDATE
 from airflow_provider_llmserve.runtimes.kinds import CRD, INFERENCE_SERVICE, PVC, SECRET, SERVICE_ACCOUNT
+from airflow_provider_llmserve.runtimes.parts import Facts, Lookup
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_llmserve.readiness.observed import Expected, Observed, PodLog
 from airflow_provider_llmserve.readiness.state import State, Verdict
-from airflow_provider_llmserve.runtimes.base import LogTail
 from airflow_provider_llmserve.runtimes.kubeai import assess, logs_wanted
+from airflow_provider_llmserve.runtimes.parts import LogTail
 
 NOW = datetime(2026, 11, 24, 0, 47, 30, tzinfo=timezone.utc)
 ASKED = NOW - timedelta(seconds=40)

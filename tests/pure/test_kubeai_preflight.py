@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from airflow_provider_llmserve.runtimes.base import Facts, Lookup
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, CRD, LEASE, MODEL, SECRET
 from airflow_provider_llmserve.runtimes.kubeai import findings, lookups
+from airflow_provider_llmserve.runtimes.parts import Facts, Lookup
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import KubeAIText
 

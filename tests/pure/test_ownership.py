@@ -34,14 +34,25 @@ others = st.lists(st.tuples(st.text(max_size=9), st.text(max_size=9), st.text(ma
 
 @given(owners, specs, st.booleans(), st.booleans(), proofs, others, ttls, others)
 def test_a_record_is_read_back_as_it_was_written(owner, spec, stopped, proven, previous, objects, ttl, stale) -> None:
-    record = Record(owner, spec, stopped, proven, None if proven else previous, "2026-01-01T00:00:00+00:00", objects, ttl, stale)
+    record = Record(
+        owner, spec, stopped, proven, None if proven else previous, "2026-01-01T00:00:00+00:00", objects, ttl, stale, "kubeai"
+    )
 
-    assert records.read(records.from_annotations(records.to_annotations(records.write(record)))) == record
+    assert records.read(records.write(record)) == record
+
+
+def test_a_record_from_before_it_named_its_runtime_is_of_the_one_that_its_spec_asks_for() -> None:
+    spec = HuggingFaceServe.parse({"path": "hf://a/b", "runtime": "inferenceservice"})
+    written = records.write(Record(ONE, spec, runtime="other"))
+    assert [records.read(data).runtime for data in (written, {k: v for k, v in written.items() if k != "runtime"})] == [
+        "other",
+        "inferenceservice",
+    ]
 
 
 def test_a_long_record_is_packed() -> None:
     files = [{"path": f"/f{i}", "content": "x" * 90_000} for i in range(10)]
-    record = Record(ONE, KubeAIText.parse({"url": "hf://a/b", "files": files}))
+    record = Record(ONE, KubeAIText.parse({"url": "hf://a/b", "files": files}), runtime="kubeai")
     written = records.write(record)
 
     assert sum(map(len, written.values())) < 64 * 1024
@@ -50,7 +61,8 @@ def test_a_long_record_is_packed() -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["owner", "spec", "unproven", "applied", "objects", "stale", "ttl", "other"]), st.text(max_size=60)
+        st.sampled_from(["owner", "spec", "unproven", "applied", "objects", "stale", "ttl", "runtime", "other"]),
+        st.text(max_size=60),
     )
 )
 def test_reading_never_fails(data) -> None:

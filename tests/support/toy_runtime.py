@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity, Service
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Ask, State, Verdict
-from airflow_provider_llmserve.runtimes.base import Call, Facts, Lookup, Permission, Watched
 from airflow_provider_llmserve.runtimes.descent import of_deployment
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, POD, REPLICA_SET, SECRET
+from airflow_provider_llmserve.runtimes.parts import Call, Facts, Lookup, Permission, Watched
+from airflow_provider_llmserve.runtimes.record_home import IN_ANNOTATIONS, RecordHome
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, ServeSpec
 
 
 class ToyRuntime:
-    """Stands in the place of the module ``runtimes.deployment``. ``model_name`` is the image, ``replicas`` the replicas."""
+    """Stands in the place of the module ``runtimes.huggingface.deployment``. ``model_name`` is the image, ``replicas`` the replicas."""
 
     NAME = "deployment"
     PRIMARY = DEPLOYMENT
@@ -32,7 +33,7 @@ class ToyRuntime:
         Permission("", "secrets", ("get",)),
     )
 
-    def __init__(self, record: Literal["primary", "companion"] = "primary") -> None:
+    def __init__(self, record: RecordHome = IN_ANNOTATIONS) -> None:
         self.RECORD = record
 
     def render(self, spec: ServeSpec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[dict[str, Any]]:

@@ -9,11 +9,11 @@ from airflow_provider_llmserve.platforms.kubernetes.beside import TRIES, Beside,
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.live import Live
 from airflow_provider_llmserve.runtimes import adoption
-from airflow_provider_llmserve.runtimes.base import Manifest, Runtime
+from airflow_provider_llmserve.runtimes.base import Runtime
 from airflow_provider_llmserve.runtimes.belonging import Belonging
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, MODEL
 from airflow_provider_llmserve.runtimes.kubeai import config
-from airflow_provider_llmserve.runtimes.record import companion_name
+from airflow_provider_llmserve.runtimes.parts import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ async def take_over(client: Client, namespace: str, live: Live) -> Live:
     body = {"metadata": {**version_of(live.primary), "managedFields": adoption.managers_after(live.primary)}}
     name = live.primary["metadata"]["name"]
     taken = await client.patch(live.runtime.PRIMARY, namespace, name, body)
-    return Live(live.runtime, taken, None, live.companion, before=live.primary)
+    return Live(live.runtime, taken, None, live.companion)
 
 
 async def announce(client: Client, namespace: str, runtime: Runtime, planned: Manifest, live: Object) -> None:
@@ -54,8 +54,7 @@ async def give_back(client: Client, namespace: str, failed: Live, before: Object
             if attempt == TRIES - 1:
                 raise
     made = failed.record.others if failed.record else ()
-    if failed.companion is not None:
-        made = (*made, ("v1", CONFIG_MAP.kind, companion_name(name)))
+    made += tuple((w.kind.api_version, w.kind.kind, w.name) for w in failed.runtime.RECORD.watched(name))
     await beside.prune(made)
 
 

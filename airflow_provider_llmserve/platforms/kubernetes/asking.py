@@ -13,7 +13,8 @@ from airflow_provider_llmserve.errors import PlatformError
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.readiness.observed import Reply
 from airflow_provider_llmserve.readiness.state import Ask
-from airflow_provider_llmserve.runtimes.base import Call, Runtime
+from airflow_provider_llmserve.runtimes.base import Runtime
+from airflow_provider_llmserve.runtimes.parts import Call
 from airflow_provider_llmserve.settings import Settings
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 
 from airflow_provider_llmserve.errors import AccessDenied, Conflict, NotFound, NotOurs, Rejected
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
-from airflow_provider_llmserve.runtimes.base import Manifest
 from airflow_provider_llmserve.runtimes.belonging import Belonging, others_wrote
 from airflow_provider_llmserve.runtimes.kinds import KINDS, Kind
+from airflow_provider_llmserve.runtimes.parts import Manifest
 from airflow_provider_llmserve.runtimes.record import Names
 
 log = logging.getLogger(__name__)
@@ -30,11 +30,11 @@ class Beside:
 
     async def seen(self, manifest: Manifest) -> Object | None:
         """What stands in the place of one object. Raises :class:`NotOurs` where that is somebody else's."""
-        standing = await self._client.get(kind_of(manifest), self._namespace, name_of(manifest))
-        why = self._belonging.stranger(standing) if standing is not None else ""
+        there = await self._client.get(kind_of(manifest), self._namespace, name_of(manifest))
+        why = self._belonging.stranger(there) if there is not None else ""
         if why:
             raise NotOurs(not_ours(manifest, why))
-        return standing
+        return there
 
     async def put(self, manifest: Manifest, seen: Object | None) -> Object:
         """Write one object beside the primary over what was seen in its place, and over nothing else."""

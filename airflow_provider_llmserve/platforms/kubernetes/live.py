@@ -67,8 +67,8 @@ async def read(client: Client, namespace: str, runtime: Runtime, name: str) -> L
     if primary is None:
         return None
     companion = None
-    if runtime.RECORD == "companion":
-        companion = await client.get(CONFIG_MAP, namespace, records.companion_name(name))
+    for one in runtime.RECORD.watched(name):
+        companion = await client.get(one.kind, namespace, one.name)
     return Live(runtime, primary, record_of(runtime, primary, companion), companion)
 
 
@@ -81,12 +81,12 @@ async def find(client: Client, namespace: str, target: Target) -> Live | None:
     denied: AccessDenied | None = None
     for runtime in runtimes_of(target.kind):
         try:
-            standing = await read(client, namespace, runtime, target.name)
+            live = await read(client, namespace, runtime, target.name)
         except AccessDenied as e:
             denied = denied or e
             continue
-        if standing is not None:
-            found.append(standing)
+        if live is not None:
+            found.append(live)
     if not found and denied is not None:
         raise denied
     return min(found, key=lambda s: s.record is None, default=None)
@@ -105,7 +105,7 @@ async def made_by_us(client: Client, namespace: str) -> list[Live]:
         try:
             primaries = (await client.list(runtime.PRIMARY, namespace, labels=ours)).items
             companions: dict[str, Object] = {}
-            if primaries and runtime.RECORD == "companion":
+            if primaries and runtime.RECORD.watched(""):
                 listing = await client.list(CONFIG_MAP, namespace, labels=ours)
                 companions = {o["metadata"]["name"]: o for o in listing.items}
         except NotFound:
@@ -127,16 +127,9 @@ async def made_by_us(client: Client, namespace: str) -> list[Live]:
 
 
 def record_of(runtime: Runtime, primary: Mapping[str, Any], companion: Mapping[str, Any] | None) -> Record | None:
-    """The record of a primary object, from its annotations or its companion; a companion of another object says nothing."""
-    if runtime.RECORD == "primary":
-        return records.read(records.from_annotations((primary.get("metadata") or {}).get("annotations")))
-    metadata = (companion or {}).get("metadata") or {}
-    uids = {o.get("uid") for o in metadata.get("ownerReferences") or ()}
-    ours = records.MANAGED_BY.items() <= ((primary.get("metadata") or {}).get("labels") or {}).items()
-    # No owner yet: we wrote the companion, then the primary, and were cut off before we tied the two.
-    if companion is None or ((primary.get("metadata") or {}).get("uid") not in uids and (uids or not ours)):
-        return None
-    return records.read(companion.get("data"))
+    """The record of a primary object that this runtime made: another may make objects of the same kind."""
+    record = runtime.RECORD.read(primary, companion)
+    return record if record is not None and record.runtime == runtime.NAME else None
 
 
 def seen(runtime: Runtime, name: str, observed: Observed) -> tuple[Mapping[str, Any] | None, Record | None]:

@@ -19,7 +19,8 @@ from airflow_provider_llmserve.platforms.kubernetes.writing import Writer
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.readiness.state import Verdict
 from airflow_provider_llmserve.runtimes import runtime, runtime_for
-from airflow_provider_llmserve.runtimes.base import Telling, Watched
+from airflow_provider_llmserve.runtimes.base import Telling
+from airflow_provider_llmserve.runtimes.parts import Watched
 from airflow_provider_llmserve.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -15,14 +15,13 @@ from airflow_provider_llmserve.platforms.kubernetes.live import Live, find, read
 from airflow_provider_llmserve.platforms.kubernetes.writing import Writes, writes_for
 from airflow_provider_llmserve.runtimes import record as records
 from airflow_provider_llmserve.runtimes.adoption import merge_patch
-from airflow_provider_llmserve.runtimes.base import Facts, Lookup, Manifest, Permission, Runtime
+from airflow_provider_llmserve.runtimes.base import Runtime
 from airflow_provider_llmserve.runtimes.belonging import Belonging
 from airflow_provider_llmserve.runtimes.kinds import SECRET
+from airflow_provider_llmserve.runtimes.parts import Facts, Lookup, Manifest, Permission
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import ServeSpec
 
-COMPANION = Permission("", "configmaps", ("get", "list", "watch", "create", "patch", "delete"))
-"""What a record in a ConfigMap needs."""
 OWNED_SECRET = Permission("", "secrets", ("get", "create", "patch", "delete"))
 """What a Secret with values from Airflow connections needs."""
 
@@ -34,9 +33,7 @@ PLACE = Permission("", "namespaces", ("get",), optional=True)
 
 def permissions(runtime: Runtime, spec: ServeSpec | None = None) -> tuple[Permission, ...]:
     """What serving by this runtime (and, where given, this spec) needs."""
-    needed = [*runtime.PERMISSIONS, PLACE]
-    if runtime.RECORD == "companion":
-        needed.append(COMPANION)
+    needed = [*runtime.PERMISSIONS, *runtime.RECORD.PERMISSIONS, PLACE]
     if spec is not None and records.connections(spec):
         needed.append(OWNED_SECRET)
     return tuple(needed)
@@ -60,10 +57,10 @@ async def findings(client: Client, settings: Settings, runtime: Runtime, want: W
 
 async def announce(client: Client, settings: Settings, runtime: Runtime, want: Want) -> None:
     """Where the name is a stranger's, say in the log what adopting it will change."""
-    standing = await _adopted(client, settings, runtime, want)
-    if standing is not None:
+    live = await _adopted(client, settings, runtime, want)
+    if live is not None:
         planned = (await writes_for(want, runtime, settings)).primary
-        await adopting.announce(client, settings.namespace, runtime, planned, standing.primary)
+        await adopting.announce(client, settings.namespace, runtime, planned, live.primary)
 
 
 def _to_write(todo: Writes) -> list[Permission]:
@@ -113,16 +110,16 @@ async def _refusals(client: Client, settings: Settings, runtime: Runtime, want: 
 
 async def _beside(client: Client, settings: Settings, belonging: Belonging, manifest: Manifest) -> Sequence[str]:
     try:
-        standing = await client.get(kind_of(manifest), settings.namespace, name_of(manifest))
+        there = await client.get(kind_of(manifest), settings.namespace, name_of(manifest))
     except AccessDenied:
         return ()  # named by the permission it lacks
-    why = belonging.stranger(standing) if standing is not None else ""
+    why = belonging.stranger(there) if there is not None else ""
     return [not_ours(manifest, why)] if why else await _dry_run(client, settings, manifest)
 
 
 async def _primary(client: Client, settings: Settings, runtime: Runtime, want: Want, todo: Writes) -> Sequence[str]:
-    standing = await _adopted(client, settings, runtime, want)
-    return await _dry_run(client, settings, todo.primary, over=standing.primary if standing else None)
+    live = await _adopted(client, settings, runtime, want)
+    return await _dry_run(client, settings, todo.primary, over=live.primary if live else None)
 
 
 async def _adopted(client: Client, settings: Settings, runtime: Runtime, want: Want) -> Live | None:
@@ -130,10 +127,10 @@ async def _adopted(client: Client, settings: Settings, runtime: Runtime, want: W
     if not want.adopt:
         return None
     try:
-        standing = await read(client, settings.namespace, runtime, want.name)
+        live = await read(client, settings.namespace, runtime, want.name)
     except AccessDenied:
         return None  # named by the permission it lacks
-    return standing if standing is not None and standing.record is None else None
+    return live if live is not None and live.record is None else None
 
 
 async def _dry_run(client: Client, settings: Settings, manifest: Manifest, *, over: Object | None = None) -> Sequence[str]:
@@ -162,12 +159,12 @@ async def _dry_run(client: Client, settings: Settings, manifest: Manifest, *, ov
 
 async def _other_runtime(client: Client, settings: Settings, runtime: Runtime, want: Want) -> Sequence[str]:
     try:
-        standing = await find(client, settings.namespace, Target(want.name, want.spec.kind))
+        live = await find(client, settings.namespace, Target(want.name, want.spec.kind))
     except PlatformError:
         return ()
-    if standing is None or standing.runtime.NAME == runtime.NAME or standing.record is None:
+    if live is None or live.runtime.NAME == runtime.NAME or live.record is None:
         return ()
     return [
-        f"{want.name} stands as {standing.runtime.PRIMARY.kind} (runtime {standing.runtime.NAME}); tear it down first, "
+        f"{want.name} stands as {live.runtime.PRIMARY.kind} (runtime {live.runtime.NAME}); tear it down first, "
         f"or deploy the {runtime.NAME} under another name"
     ]

@@ -17,7 +17,7 @@ from airflow_provider_llmserve.errors import AccessDenied, LLMServeError
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.wire import back_off
 from airflow_provider_llmserve.readiness.observed import Observed
-from airflow_provider_llmserve.runtimes.base import Watched
+from airflow_provider_llmserve.runtimes.parts import Watched
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from airflow_provider_llmserve.readiness.fields import name_of
 from airflow_provider_llmserve.readiness.observed import Object
 from airflow_provider_llmserve.readiness.pods import pod_ended
 from airflow_provider_llmserve.runtimes import runtimes_of
-from airflow_provider_llmserve.runtimes.base import Runtime, Watched
+from airflow_provider_llmserve.runtimes.base import Runtime
 from airflow_provider_llmserve.runtimes.kinds import POD
+from airflow_provider_llmserve.runtimes.parts import Watched
 from airflow_provider_llmserve.runtimes.remains import CHAIN, KUBERNETES_OWN, Remains
 
 log = logging.getLogger(__name__)
@@ -113,16 +114,13 @@ async def _ask_for_deletion(client: Client, runtime: Runtime, run: ServingRun) -
         if not same_deployment(live.record, run):
             raise Superseded(f"{run.kind} {run.name} was deployed again by somebody else meanwhile; it is left alone")
         try:
-            # In the foreground the collector takes the record along while a finalizer still holds the object: a retry
-            # would not know its own deployment any more.
-            foreground = runtime.RECORD == "primary"
             await client.delete(
                 runtime.PRIMARY,
                 run.namespace,
                 run.name,
                 uid=live.uid,
                 version=live.version,
-                propagation="Foreground" if foreground else "Background",
+                propagation=runtime.RECORD.PROPAGATION,
             )
             return
         except NotFound:

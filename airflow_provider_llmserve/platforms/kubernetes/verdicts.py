@@ -20,9 +20,8 @@ from airflow_provider_llmserve.readiness.observed import Expected, Object, Obser
 from airflow_provider_llmserve.readiness.pods import WantedLog, logs_wanted
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
-from airflow_provider_llmserve.runtimes import record as records
-from airflow_provider_llmserve.runtimes.base import LogTail, Manifest, Reading, Runtime, Watched
-from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP
+from airflow_provider_llmserve.runtimes.base import Reading, Runtime
+from airflow_provider_llmserve.runtimes.parts import LogTail, Manifest, Watched
 from airflow_provider_llmserve.runtimes.service_url import service_of
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import ServeSpec
@@ -67,10 +66,7 @@ class Watcher:
 
     def watched(self) -> list[Watched]:
         """What the runtime wants to see, and the record where that is an object of its own."""
-        wanted = list(self._runtime.watched(self._run.name))
-        if self._runtime.RECORD == "companion":
-            wanted.append(Watched(CONFIG_MAP, name=records.companion_name(self._run.name)))
-        return wanted
+        return [*self._runtime.watched(self._run.name), *self._runtime.RECORD.watched(self._run.name)]
 
     async def _verdict(self, reflector: Reflector) -> Verdict:
         observed = reflector.snapshot()

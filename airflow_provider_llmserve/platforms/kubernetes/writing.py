@@ -20,9 +20,10 @@ from airflow_provider_llmserve.platforms.kubernetes.beside import Beside, kind_o
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.live import Live, read, same_deployment
 from airflow_provider_llmserve.runtimes import record as records
-from airflow_provider_llmserve.runtimes.base import Manifest, Runtime
+from airflow_provider_llmserve.runtimes.base import Runtime
 from airflow_provider_llmserve.runtimes.belonging import Belonging, others_wrote
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP
+from airflow_provider_llmserve.runtimes.parts import Manifest
 from airflow_provider_llmserve.runtimes.record import MANAGED_BY, Record
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import ServeSpec
@@ -50,9 +51,9 @@ class Writes:
 
     def companion(self, runtime: Runtime, want: Want) -> tuple[Manifest, ...]:
         """The ConfigMap of the record of a first deployment, where the runtime keeps one."""
-        if runtime.RECORD == "primary":
-            return ()
-        return (_companion(want.name, Record(want.owner, want.spec, want.stopped, others=self.names, ttl=want.ttl)),)
+        record = Record(want.owner, want.spec, want.stopped, others=self.names, ttl=want.ttl, runtime=runtime.NAME)
+        made = runtime.RECORD.companion(want.name, record)
+        return () if made is None else (made,)
 
 
 def rendered(
@@ -119,13 +120,10 @@ class Writer:
                     raise
 
     async def _mark_proven(self, live: Live) -> None:
-        done = {"unproven": None, "stale": None}
-        if live.companion is not None:
-            body: dict[str, Any] = {"metadata": version_of(live.companion), "data": done}
-            await self._client.patch(CONFIG_MAP, self._namespace, live.companion["metadata"]["name"], body)
-            return
-        body = {"metadata": {**version_of(live.primary), "annotations": {records.PREFIX + key: None for key in done}}}
-        await self._client.patch(self._runtime.PRIMARY, self._namespace, live.primary["metadata"]["name"], body)
+        home = live.companion or live.primary
+        body = self._runtime.RECORD.without(("unproven", "stale"))
+        body["metadata"] = {**body.get("metadata", {}), **version_of(home)}
+        await self._client.patch(kind_of(home), self._namespace, name_of(home), body)
 
     async def _same(self, name: str, replacing: ServingRun | None) -> Live | None:
         live = await read(self._client, self._namespace, self._runtime, name)
@@ -144,21 +142,21 @@ class Writer:
             return False
         if (record.others, record.ttl) != (todo.names, want.ttl):
             return False
-        primary = self._stamped(todo.primary, record)
+        primary = self._runtime.RECORD.stamped(todo.primary, record)
         for manifest in (primary, *(_tied(m, live.primary) for m in todo.others)):
             kind = kind_of(manifest)
-            standing = live.primary if manifest is primary else await self._client.get(kind, self._namespace, name_of(manifest))
-            if standing is None or (manifest is not primary and self._of(want.name).stranger(standing)):
+            there = live.primary if manifest is primary else await self._client.get(kind, self._namespace, name_of(manifest))
+            if there is None or (manifest is not primary and self._of(want.name).stranger(there)):
                 return False
             planned = await self._client.apply(kind, self._namespace, manifest, dry_run=True)
-            if _content(planned) != _content(standing):
+            if _content(planned) != _content(there):
                 return False
         return True
 
     async def _write(self, want: Want, todo: Writes, live: Live | None, on_applied: OnApplied, *, force: bool) -> Live:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         record = records.succeed(live.record if live else None, want.owner, want.spec, want.stopped, want.ttl)
-        record = replace(record, applied=now, others=todo.names)
+        record = replace(record, applied=now, others=todo.names, runtime=self._runtime.NAME)
         gone = record.gone_with(live.record if live else None)
         taken_back = record.puts_back(live.record if live else None)
         record = replace(record, stale=() if taken_back else gone)
@@ -167,20 +165,19 @@ class Writer:
         before = live.primary if live else None
         if live is not None and live.record is None:
             live = await adopting.take_over(self._client, self._namespace, live)
-        companion = None
-        if self._runtime.RECORD == "companion":
-            # First of all: it is what two writers meet at, and after a crash it still says whose the object is.
-            companion = await self._write_companion(beside, want.name, record, live)
+        # First of all: it is what two writers meet at, and after a crash it still says whose the object is.
+        companion = await self._write_companion(beside, want.name, record, live)
         try:
             primary = await self._write_primary(todo.primary, record, live, force=force)
         except BaseException:
             await self._unwritten(want.name, live, before, companion, record)
             raise
         on_applied(Live(self._runtime, primary, record, companion).run())
-        if companion is not None and live is None:
-            companion = await beside.put(_tied(_companion(want.name, record), primary), companion)
-        for other, standing in zip(todo.others, seen, strict=True):
-            await beside.put(_tied(other, primary), standing)
+        planned = self._runtime.RECORD.companion(want.name, record)
+        if planned is not None and live is None:
+            companion = await beside.put(_tied(planned, primary), companion)
+        for other, there in zip(todo.others, seen, strict=True):
+            await beside.put(_tied(other, primary), there)
         if taken_back:
             await beside.prune(gone)
         return Live(self._runtime, primary, record, companion, before=before)
@@ -189,10 +186,10 @@ class Writer:
         return Belonging(self._runtime.PRIMARY, name)
 
     async def _write_primary(self, planned: Manifest, record: Record, live: Live | None, *, force: bool) -> Object:
-        manifest = self._stamped(planned, record)
+        manifest = self._runtime.RECORD.stamped(planned, record)
         if live is not None:
             manifest["metadata"]["uid"] = live.uid
-            if self._runtime.RECORD == "primary":
+            if live.companion is None:  # else two writers have met at that already
                 manifest["metadata"].update(version_of(live.primary))
         primary = await self._client.apply(self._runtime.PRIMARY, self._namespace, manifest, force=force)
         if live is None and others_wrote(primary):
@@ -200,8 +197,10 @@ class Writer:
             raise Conflict(f"{self._runtime.PRIMARY.kind} {name_of(manifest)} was made by somebody else meanwhile", status=409)
         return primary
 
-    async def _write_companion(self, beside: Beside, name: str, record: Record, live: Live | None) -> Object:
-        manifest = _companion(name, record)
+    async def _write_companion(self, beside: Beside, name: str, record: Record, live: Live | None) -> Object | None:
+        manifest = self._runtime.RECORD.companion(name, record)
+        if manifest is None:
+            return None
         if live is not None:
             manifest = _tied(manifest, live.primary)
         if live is None or live.companion is None:
@@ -228,22 +227,11 @@ class Writer:
         except LLMServeError as e:
             log.warning("%s %s was not written, and its record is left behind: %s", self._runtime.PRIMARY.kind, name, e)
 
-    def _stamped(self, manifest: Manifest, record: Record) -> Manifest:
-        stamped = copy.deepcopy(manifest)
-        if self._runtime.RECORD == "primary":
-            stamped["metadata"].setdefault("annotations", {}).update(records.to_annotations(records.write(record)))
-        return stamped
-
 
 def _labelled(manifest: Manifest) -> Manifest:
     labelled = copy.deepcopy(dict(manifest))
     labelled["metadata"]["labels"] = {**(labelled["metadata"].get("labels") or {}), **MANAGED_BY}
     return labelled
-
-
-def _companion(name: str, record: Record) -> Manifest:
-    metadata = {"name": records.companion_name(name), "labels": dict(MANAGED_BY)}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": records.write(record)}
 
 
 def _tied(manifest: Manifest, primary: Mapping[str, Any]) -> Manifest:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.readiness.fields import labels_of
 from airflow_provider_llmserve.readiness.observed import Observed
-from airflow_provider_llmserve.runtimes.base import Facts, Lookup, Manifest, Permission, Watched
 from airflow_provider_llmserve.runtimes.descent import of_deployment
 from airflow_provider_llmserve.runtimes.huggingface import endpoint as endpoints
 from airflow_provider_llmserve.runtimes.huggingface import pod_template
@@ -31,7 +30,9 @@ from airflow_provider_llmserve.runtimes.huggingface.preflight import (
 )
 from airflow_provider_llmserve.runtimes.huggingface.profile import overlaid
 from airflow_provider_llmserve.runtimes.kinds import DEPLOYMENT, EVENT, POD, PVC, REPLICA_SET, SERVICE
+from airflow_provider_llmserve.runtimes.parts import Facts, Lookup, Manifest, Permission, Watched
 from airflow_provider_llmserve.runtimes.record import MANAGED_BY
+from airflow_provider_llmserve.runtimes.record_home import IN_ANNOTATIONS
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.values import MAX_INT32
@@ -54,8 +55,7 @@ __all__ = [
 
 NAME = "deployment"
 PRIMARY = DEPLOYMENT
-RECORD: Literal["primary", "companion"] = "primary"
-"""Owner and spec are annotations of the Deployment's own metadata; nothing of them enters the pod template."""
+RECORD = IN_ANNOTATIONS
 
 PERMISSIONS: tuple[Permission, ...] = (
     Permission("apps", "deployments", ("get", "list", "watch", "create", "patch", "delete")),

@@ -8,10 +8,10 @@ from typing import Any
 from airflow_provider_llmserve.endpoint import Endpoint, Identity, OpenAIService, Service
 from airflow_provider_llmserve.readiness.observed import Object
 from airflow_provider_llmserve.readiness.state import Ask
-from airflow_provider_llmserve.runtimes.base import Call
 from airflow_provider_llmserve.runtimes.huggingface.command_line import backend_of
 from airflow_provider_llmserve.runtimes.huggingface.flags import PREDICT_TASKS, Version
 from airflow_provider_llmserve.runtimes.huggingface.pod_template import HTTP_PORT
+from airflow_provider_llmserve.runtimes.parts import Call
 from airflow_provider_llmserve.runtimes.service_url import service_of
 from airflow_provider_llmserve.specs import HuggingFaceServe
 

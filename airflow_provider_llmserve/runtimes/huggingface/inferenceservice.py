@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.owner import digest
 from airflow_provider_llmserve.readiness.fields import labels_of, text
 from airflow_provider_llmserve.readiness.observed import Observed
-from airflow_provider_llmserve.runtimes.base import Facts, Lookup, Manifest, Permission, Watched
 from airflow_provider_llmserve.runtimes.descent import of_deployment
 from airflow_provider_llmserve.runtimes.huggingface import endpoint as endpoints
 from airflow_provider_llmserve.runtimes.huggingface import pod_template
@@ -41,7 +40,9 @@ from airflow_provider_llmserve.runtimes.huggingface.preflight import (
 )
 from airflow_provider_llmserve.runtimes.huggingface.profile import overlaid
 from airflow_provider_llmserve.runtimes.kinds import CRD, DEPLOYMENT, EVENT, INFERENCE_SERVICE, POD, PVC, REPLICA_SET
+from airflow_provider_llmserve.runtimes.parts import Facts, Lookup, Manifest, Permission, Watched
 from airflow_provider_llmserve.runtimes.record import MANAGED_BY
+from airflow_provider_llmserve.runtimes.record_home import IN_CONFIG_MAP
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 
@@ -63,7 +64,7 @@ __all__ = [
 
 NAME = "inferenceservice"
 PRIMARY = INFERENCE_SERVICE
-RECORD: Literal["primary", "companion"] = "companion"
+RECORD = IN_CONFIG_MAP
 """Any changed annotation or label of an InferenceService rolls the model out, so owner and spec live in a ConfigMap that it owns."""
 
 _READ = ("get", "list", "watch")

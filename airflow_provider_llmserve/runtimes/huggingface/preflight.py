@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_provider_llmserve.errors import BadInput
-from airflow_provider_llmserve.runtimes.base import Facts, Lookup
 from airflow_provider_llmserve.runtimes.huggingface import pod_template
 from airflow_provider_llmserve.runtimes.huggingface.command_line import command_line
 from airflow_provider_llmserve.runtimes.huggingface.flags import Version
 from airflow_provider_llmserve.runtimes.huggingface.pod_rules import pod_findings
 from airflow_provider_llmserve.runtimes.huggingface.profile import overlaid
 from airflow_provider_llmserve.runtimes.kinds import PVC, SECRET, SERVICE_ACCOUNT, Kind
+from airflow_provider_llmserve.runtimes.parts import Facts, Lookup
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.huggingface_rules import huggingface_findings

@@ -6,10 +6,9 @@ Facts about KubeAI cited in this package were read in v0.22.1 (github.com/kubeai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import text
-from airflow_provider_llmserve.runtimes.base import Permission, Watched
 from airflow_provider_llmserve.runtimes.descent import owner_references
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, EVENT, JOB, LEASE, MODEL, POD, PVC, RESOURCE_QUOTA, Kind
 from airflow_provider_llmserve.runtimes.kubeai import config, view
@@ -17,6 +16,8 @@ from airflow_provider_llmserve.runtimes.kubeai.assess import assess, logs_wanted
 from airflow_provider_llmserve.runtimes.kubeai.endpoint import call, endpoint
 from airflow_provider_llmserve.runtimes.kubeai.preflight import findings, lookups
 from airflow_provider_llmserve.runtimes.kubeai.render import render
+from airflow_provider_llmserve.runtimes.parts import Permission, Watched
+from airflow_provider_llmserve.runtimes.record_home import IN_ANNOTATIONS
 
 __all__ = [
     "NAME",
@@ -36,7 +37,7 @@ __all__ = [
 
 NAME = "kubeai"
 PRIMARY: Kind = MODEL
-RECORD: Literal["primary", "companion"] = "primary"
+RECORD = IN_ANNOTATIONS
 """Annotations and labels of a Model never roll its pods out."""
 
 _READ = ("get", "list", "watch")

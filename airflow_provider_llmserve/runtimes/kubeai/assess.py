@@ -15,11 +15,11 @@ from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.pods import pod_ready
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import State, Verdict
-from airflow_provider_llmserve.runtimes.base import LogTail
 from airflow_provider_llmserve.runtimes.kubeai import adapters, blocked, deleting, manager_log
 from airflow_provider_llmserve.runtimes.kubeai.drift import drift
 from airflow_provider_llmserve.runtimes.kubeai.proof import prove
 from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
+from airflow_provider_llmserve.runtimes.parts import LogTail
 
 VISIBLE_WITHIN = timedelta(seconds=10)
 """How long a list may lag behind our own write."""

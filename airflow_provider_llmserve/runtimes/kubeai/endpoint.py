@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from airflow_provider_llmserve.endpoint import AdapterName, Endpoint, Identity, OpenAIService, Service
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.readiness.state import Ask
-from airflow_provider_llmserve.runtimes.base import Call
 from airflow_provider_llmserve.runtimes.kubeai.adapters import request_name
+from airflow_provider_llmserve.runtimes.parts import Call
 from airflow_provider_llmserve.runtimes.service_url import service_of
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import KubeAIText

@@ -17,9 +17,9 @@ from airflow_provider_llmserve.readiness.causes import Cause, cause_in, cause_in
 from airflow_provider_llmserve.readiness.fields import moment, text
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import Evidence, Verdict
-from airflow_provider_llmserve.runtimes.base import LogTail
 from airflow_provider_llmserve.runtimes.kubeai import adapters
 from airflow_provider_llmserve.runtimes.kubeai.view import View
+from airflow_provider_llmserve.runtimes.parts import LogTail
 
 CONTAINER = "kubeai"
 """Of the manager's pod (``charts/kubeai/templates/deployment.yaml``: the chart's name)."""

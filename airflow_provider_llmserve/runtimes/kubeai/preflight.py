@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import at, items, mapping, text
-from airflow_provider_llmserve.runtimes.base import Facts, Lookup
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, CRD, LEASE, MODEL, SECRET
 from airflow_provider_llmserve.runtimes.kubeai import adapters, config, view
+from airflow_provider_llmserve.runtimes.parts import Facts, Lookup
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import KubeAIText
 from airflow_provider_llmserve.specs.kubeai_rules import kubeai_findings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_llmserve.owner import digest
-from airflow_provider_llmserve.runtimes.base import Manifest
 from airflow_provider_llmserve.runtimes.kinds import MODEL
+from airflow_provider_llmserve.runtimes.parts import Manifest
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import KubeAIText
 

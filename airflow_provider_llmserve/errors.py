@@ -6,8 +6,8 @@
     ├── NotOurs                the object exists but another owner made it
     ├── Elsewhere              the endpoint lives in another place than the connection leads to
     ├── Superseded             a newer deployment took the place of this one
-    ├── ServingFailed          the deployment cannot become ready; carries the assessment
-    ├── WaitTimeout            the deadline passed first; carries the last assessment
+    ├── ServingFailed          the deployment cannot become ready; carries the verdict
+    ├── WaitTimeout            the deadline passed first; carries the last verdict
     ├── StillThere             a teardown whose pods or objects did not go away in time
     ├── GateFailed             an evaluation missed its thresholds; carries the figures
     └── PlatformError          the platform refused or could not be reached
@@ -81,26 +81,26 @@ class Superseded(LLMServeError):
     retryable = False
 
 
-class _WithAssessment(LLMServeError):
-    def __init__(self, message: str, assessment: Verdict | None = None):
-        self.assessment = assessment
+class _WithVerdict(LLMServeError):
+    def __init__(self, message: str, verdict: Verdict | None = None):
+        self.verdict = verdict
         super().__init__(message)
 
 
-class ServingFailed(_WithAssessment):
-    """The deployment cannot become ready. Retryable exactly when the assessment says so."""
+class ServingFailed(_WithVerdict):
+    """The deployment cannot become ready. Retryable exactly when the verdict says so."""
 
-    def __init__(self, message: str, assessment: Verdict | None = None):
-        super().__init__(message, assessment)
-        if assessment is not None:
-            self.retryable = assessment.retryable
-
-
-class WaitTimeout(_WithAssessment):
-    """The deadline passed while the last assessment was still a waiting one."""
+    def __init__(self, message: str, verdict: Verdict | None = None):
+        super().__init__(message, verdict)
+        if verdict is not None:
+            self.retryable = verdict.retryable
 
 
-class StillThere(_WithAssessment):
+class WaitTimeout(_WithVerdict):
+    """The deadline passed while the last verdict was still a waiting one."""
+
+
+class StillThere(_WithVerdict):
     """A teardown that did not finish in time: what is left, and why. A retry goes on waiting for the same objects."""
 
 

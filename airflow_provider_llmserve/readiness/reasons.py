@@ -27,7 +27,7 @@ def verdict(
     ask: Sequence[Ask] = (),
     fatal: bool | None = None,
 ) -> Verdict:
-    """An assessment with class, retry and (unless given) advice of the word ``reason``. KeyError for a word not in the table.
+    """A verdict with class, retry and (unless given) advice of the word ``reason``. KeyError for a word not in the table.
 
     ``fatal`` overrides the class where a count or a clock decides, which is so in four cases only: a container that has not
     failed often enough yet (False), a pull that failed only once (False), a pod unschedulable for longer than its grace (True), and a

@@ -36,6 +36,17 @@ class ReasonClass(str, Enum):
     """Proven."""
 
 
+class Outcome(str, Enum):
+    """How a verdict ends a wait, if it does."""
+
+    WAITING = "waiting"
+    SUCCESS = "success"
+    FAILED = "failed"
+    """Nothing that was asked for will come of it."""
+    SUPERSEDED = "superseded"
+    """Somebody else's change stands there: this one is neither good nor bad any more."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Where a verdict comes from: ``Pod model-x-1``, ``containerStatuses[server].state.waiting``, the words found there, and when."""
@@ -76,10 +87,20 @@ class Verdict:
     retryable: bool = True
     ask: tuple[Ask, ...] = ()
 
-    @property
-    def settled(self) -> bool:
-        """Waiting longer is of no use: proven, stopped on purpose, or impossible."""
-        return self.reason_class is not ReasonClass.WAITING
+    def outcome(self, *, accept_zero: bool = True, absent: bool = False) -> Outcome:
+        """What it means for somebody who waits: that it is proven, or (``absent``) that it is gone.
+
+        ``accept_zero`` takes a run at zero by design for a success; it proves nothing.
+        """
+        if self.state is (State.GONE if absent else State.READY):
+            return Outcome.SUCCESS
+        at_zero = self.state is State.SCALED_TO_ZERO and self.reason_class in (ReasonClass.STOPPED, ReasonClass.DONE)
+        if at_zero and accept_zero and not absent:
+            return Outcome.SUCCESS
+        if self.state is State.SUPERSEDED:
+            return Outcome.SUPERSEDED
+        ends = self.reason_class in (ReasonClass.IMPOSSIBLE, ReasonClass.STOPPED)
+        return Outcome.FAILED if ends else Outcome.WAITING
 
     def text(self) -> str:
         """The verdict in words: summary, detail, advice, each where there is one."""

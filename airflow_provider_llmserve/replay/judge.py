@@ -12,7 +12,7 @@ from airflow_provider_llmserve.readiness.causes import cause_in
 from airflow_provider_llmserve.readiness.fields import name_of
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
-from airflow_provider_llmserve.readiness.state import ReasonClass, State, Verdict
+from airflow_provider_llmserve.readiness.state import Outcome, State, Verdict
 from airflow_provider_llmserve.replay.history import FRESH, History, Truth
 from airflow_provider_llmserve.runtimes import runtimes_of
 
@@ -95,15 +95,12 @@ def judge(history: History, assess: Assess | None = None, times: Iterable[float]
 
 def says_reached(history: History, said: Verdict) -> bool:
     """The verdict would end a wait as a success."""
-    if not history.present:
-        return said.state is State.GONE
-    at_zero = said.state is State.SCALED_TO_ZERO and said.reason_class in (ReasonClass.STOPPED, ReasonClass.DONE)
-    return said.state is State.READY or at_zero
+    return said.outcome(absent=not history.present) is Outcome.SUCCESS
 
 
-def says_failed(said: Verdict) -> bool:
-    """The verdict would end a wait as a failure, or calls it one."""
-    return said.state is State.FAILED or said.reason_class is ReasonClass.IMPOSSIBLE
+def says_failed(history: History, said: Verdict) -> bool:
+    """The verdict would end a wait without one, or calls it a failure."""
+    return said.state is State.FAILED or said.outcome(absent=not history.present) in (Outcome.FAILED, Outcome.SUPERSEDED)
 
 
 def _refused(message: str) -> Verdict:
@@ -158,7 +155,7 @@ def _judge_failed(history: History, found: Judgement) -> None:
     reached = [e.start for e in history.truth if e.reached]
     ends = [end for e, end in _spans(history) if e.reached]
     for m in found.moments:
-        if not says_failed(m.verdict):
+        if not says_failed(history, m.verdict):
             continue
         later = any(start > m.t for start in reached)
         now = any(start + TOLERANCE <= m.t <= end - TOLERANCE for start, end in zip(reached, ends, strict=True))
@@ -182,7 +179,7 @@ def _judge_causes(history: History, found: Judgement, causes: Causes) -> None:
         if end - max(entry.start, history.asked_at) > NAMED_WITHIN and not any(m.verdict.reason in words for m in at_end):
             found.wrong_cause.append(f"{label}: at {last.t:.1f} we said {last.verdict.reason}, expected {' or '.join(words)}")
         for m in within:
-            if says_failed(m.verdict) and m.verdict.reason not in words and m.t - entry.start > TOLERANCE:
+            if says_failed(history, m.verdict) and m.verdict.reason not in words and m.t - entry.start > TOLERANCE:
                 found.wrong_cause.append(f"{label}: at {m.t:.1f} failed with {m.verdict.reason}, expected {' or '.join(words)}")
                 break
 

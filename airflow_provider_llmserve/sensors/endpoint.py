@@ -45,7 +45,7 @@ class EndpointReadySensor(BaseSensorOperator):
         from airflow_provider_llmserve.errors import WaitTimeout
         from airflow_provider_llmserve.hooks.llmserve import LLMServeHook
         from airflow_provider_llmserve.operators._base import returned
-        from airflow_provider_llmserve.platforms.lifecycle import prove, require
+        from airflow_provider_llmserve.platforms.lifecycle import in_seconds, prove, require, settle
 
         with airflow_errors():
             target, made_by = read_endpoint(self.endpoint)
@@ -54,10 +54,12 @@ class EndpointReadySensor(BaseSensorOperator):
             async def look(platform: Platform) -> dict[str, Any] | None:
                 run = await require(platform, target)
                 try:
-                    await prove(platform, run, timeout=LOOK_SECONDS, accept_zero=self.accept_zero)
+                    deadline = in_seconds(LOOK_SECONDS)
+                    verdict = await prove(platform, run, deadline=deadline, accept_zero=self.accept_zero)
                 except WaitTimeout as e:
                     self.log.info("%s", e)
                     return None
+                await settle(platform, run, verdict)
                 return returned(await platform.endpoint(run), conn_id)
 
             async def run() -> dict[str, Any] | None:

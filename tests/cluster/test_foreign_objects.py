@@ -18,6 +18,7 @@ from airflow_provider_llmserve.errors import BadInput, NotOurs, WaitTimeout
 from airflow_provider_llmserve.platforms.base import Target
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import serve, target_of, teardown
+from airflow_provider_llmserve.runtimes.record_home import IN_CONFIG_MAP
 
 pytestmark = pytest.mark.cluster
 

@@ -13,6 +13,7 @@ from support.cluster import Cluster, hook_for
 from support.hf import TWO, Namespace, first, want
 from support.kserve_controller import KServe
 from support.kube import until
+from support.verdicts import ends
 
 from airflow_provider_llmserve.errors import BadInput, ServingFailed, StillThere
 from airflow_provider_llmserve.platforms.base import Target
@@ -147,7 +148,7 @@ async def test_knative_mode_without_knative_is_refused_before_the_write(platform
         await serve(platform, want(**ISVC, deployment_mode="Knative"), timeout=60)
     run = await platform.apply(want(**ISVC, deployment_mode="Knative"), replacing=None)
     found = await first(platform, run, lambda v: v.reason == "knative_missing")
-    assert found.settled
+    assert ends(found)
 
 
 async def test_an_update_that_kserve_would_skip_is_refused(platform: KubernetesPlatform, ns: Namespace) -> None:

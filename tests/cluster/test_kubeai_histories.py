@@ -18,6 +18,7 @@ from support.kube import until
 from support.kubeai_manager import KubeAI
 from support.kubeai_run import LAW, TWO, ended, model, pods, spec, volume, want
 from support.kubeai_world import World
+from support.verdicts import ends
 
 from airflow_provider_llmserve.errors import StillThere
 from airflow_provider_llmserve.platforms.base import ServingRun, Target
@@ -289,7 +290,7 @@ async def test_each_is_named_in_time(stage: Stage, history: History, word: str, 
     run, sign = await history(stage)
     said, before = await named(stage, run, sign, word)
 
-    assert (said.state, said.settled) == (state, settled)
+    assert (said.state, ends(said)) == (state, settled)
     assert not [v for v in before if v.state is State.READY], "what is in the way was there before"
 
 
@@ -331,7 +332,7 @@ async def test_the_last_line_of_a_crashed_container_is_told(stage: Stage) -> Non
 async def test_a_pod_without_a_node_is_a_failure_only_after_a_grace(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     run, sign = await no_gpu(stage)
     said, _ = await named(stage, run, sign, "unschedulable_gpu")
-    assert not said.settled
+    assert not ends(said)
 
     class Later(datetime):
         @classmethod
@@ -340,7 +341,7 @@ async def test_a_pod_without_a_node_is_a_failure_only_after_a_grace(stage: Stage
 
     monkeypatch.setattr(verdicts, "datetime", Later)
     said, _ = await named(stage, run, sign, "unschedulable_gpu")
-    assert (said.state, said.settled) == (State.FAILED, True)
+    assert (said.state, ends(said)) == (State.FAILED, True)
 
 
 async def test_a_stuck_finalizer_is_named_in_time(stage: Stage) -> None:

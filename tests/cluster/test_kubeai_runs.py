@@ -11,6 +11,7 @@ from support.kube import until
 from support.kubeai_manager import KubeAI
 from support.kubeai_run import LAW, MED, ONE, TWO, model, pods, spec, volume, want
 from support.toy import first
+from support.verdicts import ends
 
 from airflow_provider_llmserve.errors import BadInput, ServingFailed, StillThere, Superseded
 from airflow_provider_llmserve.platforms.base import Target
@@ -176,7 +177,7 @@ async def test_a_manager_that_was_never_there_is_named(cluster: Cluster) -> None
         assert any("does not run in namespace" in f for f in await platform.preflight(want()))
         run = await platform.apply(want(), replacing=None)
         said = await first(platform, run, lambda v: v.reason == "namespace_not_watched", seconds=25)
-    assert (said.state, said.settled) == (State.UNMANAGED, True)
+    assert (said.state, ends(said)) == (State.UNMANAGED, True)
 
 
 async def test_a_cached_model_is_loaded_served_and_evicted(

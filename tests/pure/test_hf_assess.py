@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.damage import FOREIGN, GONE, paths, put
+from support.verdicts import ends
 
 from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
 from airflow_provider_llmserve.readiness.state import ReasonClass, State, Verdict
@@ -361,7 +362,7 @@ def test_a_runtime_that_the_controller_does_not_find_is_final_at_once(named: str
         }
     )
     found = world.assess(at=2)
-    assert (found.reason, found.settled) == ("unknown_runtime", settled)
+    assert (found.reason, ends(found)) == ("unknown_runtime", settled)
     assert ("with the name: mine" in found.detail) == settled
 
 

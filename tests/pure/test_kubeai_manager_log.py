@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.verdicts import ends
 
 from airflow_provider_llmserve.readiness.observed import Expected, Observed, PodLog
 from airflow_provider_llmserve.readiness.state import State, Verdict
@@ -74,7 +75,7 @@ def judge(*lines: str, **fields: Any) -> Verdict:
 @pytest.mark.parametrize("form", [line, as_json], ids=["console", "json"])
 def test_a_refused_adapter_is_named_with_the_servers_words(form: Any) -> None:
     said = judge(form(RANK), form(RANK))
-    assert (said.reason, said.state, said.settled, said.retryable) == ("adapter_rejected", State.DEGRADED, True, False)
+    assert (said.reason, said.state, ends(said), said.retryable) == ("adapter_rejected", State.DEGRADED, True, False)
     assert "big" in said.summary
     assert "(lora_rank_too_large)" in said.summary
     assert said.detail == "LoRA rank 64 is greater than max_lora_rank 16."
@@ -99,7 +100,7 @@ def test_a_download_that_fails_is_named_with_the_loaders_words() -> None:
     said = judge(
         "2026/11/24 00:46:59 Proxying request to ip 127.0.0.1:1: x", LOADER, line(FETCH), "sigs.k8s.io/controller-runtime"
     )
-    assert (said.reason, said.settled) == ("adapter_download_failed", False)
+    assert (said.reason, ends(said)) == ("adapter_download_failed", False)
     assert "hf://acme/big" in said.summary
     assert "(hub_gated)" in said.summary
     assert said.detail == LOADER

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from support.history import CASES, load, seen_at
+from support.verdicts import ends
 
 import airflow_provider_llmserve
 from airflow_provider_llmserve.readiness.cause_table import ROWS as CAUSES
@@ -59,11 +60,11 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_a_verdict_takes_class_retry_and_advice_from_the_table() -> None:
     said = verdict(State.FAILED, "image_not_found", "x")
-    assert (said.reason_class, said.retryable, said.settled) == (ReasonClass.IMPOSSIBLE, False, True)
+    assert (said.reason_class, said.retryable, ends(said)) == (ReasonClass.IMPOSSIBLE, False, True)
     assert said.advice == REASONS["image_not_found"].advice
     assert verdict(State.FAILED, "image_not_found", "x", advice="do that").advice == "do that"
-    assert not verdict(State.PROGRESSING, "image_not_found", "x", fatal=False).settled
-    assert verdict(State.FAILED, "unschedulable_gpu", "x", fatal=True).settled
+    assert not ends(verdict(State.PROGRESSING, "image_not_found", "x", fatal=False))
+    assert ends(verdict(State.FAILED, "unschedulable_gpu", "x", fatal=True))
     with pytest.raises(KeyError):
         verdict(State.FAILED, "no_such_word", "x")
 
@@ -147,3 +148,23 @@ def test_moment(row: dict[str, Any]) -> None:
         expected = history.expected()
         for t, observed in history.snapshots(t for t in history.times(every=5.0, apart=0.5) if t <= row["at"]):
             assert assess(expected, observed, history.now(t)).reason not in row["absent"], t
+
+
+@pytest.mark.parametrize(
+    ("state", "word", "outcome", "at_zero_refused", "absent"),
+    [
+        (State.READY, "proven", "success", "success", "waiting"),
+        (State.SCALED_TO_ZERO, "stopped", "success", "failed", "failed"),
+        (State.SCALED_TO_ZERO, "replicas_absent", "failed", "failed", "failed"),
+        (State.SUPERSEDED, "superseded", "superseded", "superseded", "superseded"),
+        (State.DEGRADED, "image_not_found", "failed", "failed", "failed"),
+        (State.FAILED, "image_not_found", "failed", "failed", "failed"),
+        (State.GONE, "gone", "waiting", "waiting", "success"),
+        (State.GONE, "disappeared", "failed", "failed", "success"),
+        (State.PROGRESSING, "starting", "waiting", "waiting", "waiting"),
+        (State.DELETING, "finalizer_stuck", "waiting", "waiting", "waiting"),
+    ],
+)
+def test_how_a_verdict_ends_a_wait(state: State, word: str, outcome: str, at_zero_refused: str, absent: str) -> None:
+    said = verdict(state, word, "")
+    assert (said.outcome(), said.outcome(accept_zero=False), said.outcome(absent=True)) == (outcome, at_zero_refused, absent)

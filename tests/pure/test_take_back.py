@@ -10,7 +10,7 @@ from support.memory_platform import BROKEN, READY, STARTING, MemoryPlatform, sai
 from airflow_provider_llmserve.errors import LLMServeError, Rejected, ServingFailed, Unavailable
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
-from airflow_provider_llmserve.platforms.lifecycle import change, prove, serve
+from airflow_provider_llmserve.platforms.lifecycle import change, in_seconds, prove, serve, settle
 from airflow_provider_llmserve.readiness.state import ReasonClass, State
 from airflow_provider_llmserve.specs import KubeAIText
 
@@ -147,7 +147,8 @@ async def test_every_wait_that_sees_ready_records_it() -> None:
     """A sensor's wait too: else the next failed update would put back something older, or nothing."""
     platform = MemoryPlatform(says=(STARTING, READY))
     await serve(platform, want(), timeout=5, wait=False)
-    await prove(platform, platform.standing["m"], timeout=5)
+    run = platform.standing["m"]
+    await settle(platform, run, await prove(platform, run, deadline=in_seconds(5)))
     assert platform.standing["m"].proven
 
 

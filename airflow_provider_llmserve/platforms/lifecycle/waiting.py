@@ -1,0 +1,73 @@
+"""Wait for the verdict on one serving run, and record what was proven."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from datetime import datetime, timedelta, timezone
+
+from airflow_provider_llmserve.errors import ServingFailed, Superseded, WaitTimeout
+from airflow_provider_llmserve.platforms.base import Platform, ServingRun
+from airflow_provider_llmserve.readiness.state import Outcome, State, Verdict
+
+log = logging.getLogger(__name__)
+
+
+def in_seconds(timeout: float) -> datetime:
+    """The deadline ``timeout`` seconds from now: a moment that another process understands too."""
+    return datetime.now(timezone.utc) + timedelta(seconds=timeout)
+
+
+async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, accept_zero: bool = True) -> Verdict:
+    """Wait for the verdict on this very run; writes nothing.
+
+    Returns it when it is Ready (or scaled to zero on purpose, with ``accept_zero``). Raises :class:`Superseded`,
+    :class:`ServingFailed` as soon as it is impossible, or :class:`WaitTimeout` at ``deadline`` with the last verdict.
+    """
+    began = datetime.now(timezone.utc)
+    last: Verdict | None = None
+    async with aclosing(platform.verdicts(run)) as verdicts:  # type: ignore[type-var]
+        while True:
+            # Not asyncio.wait_for: up to Python 3.11 it can swallow a cancellation, and a kill would be waited out.
+            step = asyncio.ensure_future(anext(verdicts))
+            try:
+                await asyncio.wait({step}, timeout=max((deadline - datetime.now(timezone.utc)).total_seconds(), 0))
+                if not step.done():
+                    raise _timed_out(run, deadline - began, last)
+                verdict = step.result()
+            finally:
+                await _ended(step)
+            if last is None or (verdict.state, verdict.reason, verdict.summary) != (last.state, last.reason, last.summary):
+                log.info("%s %s: %s", run.kind, run.name, verdict.text())
+            last = verdict
+            outcome = verdict.outcome(accept_zero=accept_zero)
+            if outcome is Outcome.SUCCESS:
+                return verdict
+            if outcome is Outcome.SUPERSEDED:
+                raise Superseded(f"{run.kind} {run.name}: {verdict.text()}")
+            if outcome is Outcome.FAILED:
+                raise ServingFailed(f"{run.kind} {run.name} cannot become ready: {verdict.text()}", verdict)
+
+
+async def settle(platform: Platform, run: ServingRun, verdict: Verdict) -> None:
+    """Record what was proven: what a later update that fails puts back. A model at zero has answered nothing, unless it was stopped."""
+    if verdict.state is State.READY or run.stopped:
+        await platform.settle(run)
+
+
+async def wait_until_proven(platform: Platform, run: ServingRun, *, timeout: float, accept_zero: bool = True) -> Verdict:
+    """:func:`prove`, for ``timeout`` seconds from now."""
+    return await prove(platform, run, deadline=in_seconds(timeout), accept_zero=accept_zero)
+
+
+async def _ended(step: asyncio.Future[Verdict]) -> None:
+    """See the iteration's step to its end, so that its generator can be closed."""
+    if not step.done():
+        step.cancel()
+        await asyncio.wait({step})
+
+
+def _timed_out(run: ServingRun, waited: timedelta, last: Verdict | None) -> WaitTimeout:
+    seen = last.text() if last else "nothing was seen of it"
+    return WaitTimeout(f"{run.kind} {run.name} was not ready after {waited.total_seconds():.0f} s; last seen: {seen}", last)

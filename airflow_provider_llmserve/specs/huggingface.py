@@ -196,8 +196,8 @@ class HuggingFaceServe(ServeSpec):
                 for field in fields:
                     if getattr(self, field) is not None:
                         yield f"{field} needs runtime: {runtime} (this is {self.runtime})"
-        if self.runtime == "deployment" and self.deployment_mode != "Standard":
-            yield "deployment_mode needs runtime: inferenceservice (this is deployment)"
+        if self.runtime != "inferenceservice" and self.deployment_mode != "Standard":
+            yield f"deployment_mode needs runtime: inferenceservice (this is {self.runtime})"
         if self.runtime == "inferenceservice":
             yield from self._inferenceservice_rules()
         if self.backend == "VLLM" and self.huggingface_task in PREDICT_TASKS:

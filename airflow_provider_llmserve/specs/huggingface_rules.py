@@ -23,7 +23,7 @@ def huggingface_findings(spec: HuggingFaceServe, *, name: str | None = None) -> 
 
 def _findings(spec: HuggingFaceServe, name: str) -> Iterator[str]:
     scheme = scheme_of(spec.path)
-    fetched = _FETCHED if spec.runtime == "deployment" else _FETCHED_BY_KSERVE
+    fetched = _FETCHED_BY_KSERVE if spec.runtime == "inferenceservice" else _FETCHED
     if not scheme:
         below = any(f"{spec.path}/".startswith(f"{v.mount_path.rstrip('/')}/") for v in spec.volumes)
         if not below and spec.image is None:

@@ -67,6 +67,6 @@ def test_parts_of_it_are_taken_away_by_one_patch(home: RecordHome) -> None:
 def test_an_object_is_of_the_runtime_that_its_record_names(runtime: Runtime) -> None:
     """Two runtimes may make objects of one kind: the kind tells nothing."""
     ours = Record(Owner(dag_id="d"), RECORD.spec, runtime=runtime.NAME)
-    theirs = Record(Owner(dag_id="d"), RECORD.spec, runtime="toy")
+    theirs = Record(Owner(dag_id="d"), RECORD.spec, runtime="another")
     assert record_of(runtime, *kept(runtime.RECORD, ours)) == ours
     assert record_of(runtime, *kept(runtime.RECORD, theirs)) is None

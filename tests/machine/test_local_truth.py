@@ -256,25 +256,14 @@ async def test_what_was_deployed_again_since_the_look_is_not_deleted(state: Path
     assert await teardown(platform, Target("smol"), timeout=30)
 
 
-def test_a_state_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    server = {"model": {"path": "/m.gguf", "mark": "x"}}
-    plan = {"protocol": "kubeai", "served_name": "m", "server": server}
-    owner = {"dag_id": "d"}
-    previous = {"spec": {"url": "hf://a/b"}, "owner": owner}
-    record = {
-        "kind": "kubeai-text",
-        "name": "m",
-        "uid": "u",
-        "spec": {"url": "hf://a/c"},
-        "owner": owner,
-        "plan": plan,
-        "previous": previous,
-    }
-    (tmp_path / "runs.json").write_text(json.dumps({"port": 5, "runs": [record, {**record, "name": "n", "spec": {"later": 1}}]}))
-    known, unreadable = Book.read(tmp_path / "runs.json").runs
-    assert known.ownership.previous is not None
-    assert (known.ownership.previous.proven, known.ttl, known.ownership.expires) == (True, None, None)
-    assert unreadable.ownership.spec is None
+def test_a_run_whose_spec_a_later_version_wrote_is_still_known(tmp_path: Path) -> None:
+    plan = {"protocol": "kubeai", "served_name": "m", "server": {"model": {"path": "/m.gguf", "mark": "x"}}}
+    record = {"owner": '{"dag_id":"d"}', "spec": '{"kind":"kubeai-text","spec":{"later":1}}', "later": "1"}
+    entry = {"kind": "kubeai-text", "name": "m", "uid": "u", "record": record, "plan": plan}
+    (tmp_path / "runs.json").write_text(json.dumps({"port": 5, "runs": [entry]}))
+    (one,) = Book.read(tmp_path / "runs.json").runs
+    assert (one.known.owner.dag_id, one.known.spec, one.known.proven) == ("d", None, True)
+    assert one.after(None) == one
 
 
 async def test_without_a_supervisor_nothing_is_started_by_a_look(state: Path) -> None:

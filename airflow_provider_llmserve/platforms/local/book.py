@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from airflow_provider_llmserve.errors import BadInput, PlatformError
+from airflow_provider_llmserve.errors import PlatformError
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.local.plan import LocalPlan
 from airflow_provider_llmserve.runtimes import record as records
-from airflow_provider_llmserve.specs import KINDS, ServeSpec
+from airflow_provider_llmserve.runtimes.record import Record
 
 
-class PreviousEntry(BaseModel):
-    """What a rollback puts back, as :class:`~airflow_provider_llmserve.runtimes.record.Previous` has it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    spec: dict[str, Any]
-    stopped: bool = False
-    owner: Owner = Owner()
-    proven: bool = True
-    ttl: float | None = None
-
-
-class Entry(BaseModel):
-    """One run. ``version`` counts its changes; ``proven`` says whether this very version has answered by all its names."""
+class BookEntry(BaseModel):
+    """One run. ``version`` counts its changes; its record is kept as every platform keeps it, in strings."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,57 +25,33 @@ class Entry(BaseModel):
     name: str
     uid: str
     version: int = 1
-    spec: dict[str, Any]
-    owner: Owner
-    stopped: bool = False
+    record: dict[str, str]
     plan: LocalPlan
-    proven: bool = False
-    previous: PreviousEntry | None = None
     port: int = 0
     """Port of its own listener, for a standalone server; 0 for a run behind the shared gateway."""
-    applied: str = ""
-    """When this version was asked for (ISO 8601, UTC)."""
-    ttl: float | None = None
-    """Seconds after that it may be swept away."""
 
     @property
     def key(self) -> tuple[str, str]:
+        """What finds it in the book."""
         return (self.kind, self.name)
 
     @property
-    def ownership(self) -> records.Record:
-        """As every platform's rules read it (:func:`~airflow_provider_llmserve.runtimes.record.succeed`)."""
-        previous = self.previous
-        spec = _spec(self.kind, previous.spec) if previous else None
-        return records.Record(
-            owner=self.owner,
-            spec=_spec(self.kind, self.spec),
-            stopped=self.stopped,
-            proven=self.proven,
-            previous=records.Previous(spec, previous.stopped, previous.owner, previous.proven, previous.ttl)
-            if previous and spec
-            else None,
-            applied=self.applied,
-            ttl=self.ttl,
-        )
+    def known(self) -> Record:
+        """The record, read. Its spec is None where another version of this package wrote one that this one cannot read."""
+        return records.read(self.record) or Record(Owner(), None)
 
-    def after(self, replaced: Entry | None) -> Entry:
+    @property
+    def as_proven(self) -> BookEntry:
+        """This version, once it has answered by all its names."""
+        return self.model_copy(update={"record": {k: v for k, v in self.record.items() if k != "unproven"}})
+
+    def after(self, replaced: BookEntry | None) -> BookEntry:
         """This new version, with what a rollback puts back of the one that it replaces."""
-        mine, old = self.ownership, replaced.ownership if replaced else None
+        mine = self.known
         if mine.spec is None:
             return self
-        made = records.succeed(old, mine.owner, mine.spec, mine.stopped, mine.ttl)
-        p = made.previous
-        kept = PreviousEntry(spec=p.spec.to_json(), stopped=p.stopped, owner=p.owner, proven=p.proven, ttl=p.ttl) if p else None
-        return self.model_copy(update={"proven": made.proven, "previous": kept})
-
-
-def _spec(kind: str, value: dict[str, Any]) -> ServeSpec | None:
-    """The spec; None for one that another version of this package wrote and this one cannot read."""
-    try:
-        return KINDS[kind].parse(value)
-    except (BadInput, KeyError):
-        return None
+        made = records.succeed(replaced.known if replaced else None, mine.owner, mine.spec, mine.stopped, mine.ttl)
+        return self.model_copy(update={"record": records.write(replace(made, applied=mine.applied, runtime=mine.runtime))})
 
 
 class Book(BaseModel):
@@ -96,7 +60,7 @@ class Book(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     port: int = 0
-    runs: list[Entry] = []
+    runs: list[BookEntry] = []
 
     @classmethod
     def read(cls, path: Path) -> Book:

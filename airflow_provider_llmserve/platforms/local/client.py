@@ -16,7 +16,7 @@ from typing import Any
 import airflow_provider_llmserve
 from airflow_provider_llmserve.errors import PlatformError, Unavailable
 from airflow_provider_llmserve.platforms.local import control
-from airflow_provider_llmserve.platforms.local.book import Book, Entry
+from airflow_provider_llmserve.platforms.local.book import Book, BookEntry
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 
 START_TIMEOUT = 60.0
@@ -77,15 +77,15 @@ class Client:
         except Unavailable:
             return None
 
-    async def records(self) -> list[Entry]:
+    async def records(self) -> list[BookEntry]:
         """Every run: as the live supervisor has it, or, where none runs, as the book says. A book alone may lag behind."""
         try:
             found = await control.call(self.dirs.control, "runs")
         except Unavailable:
             return Book.read(self.dirs.runs).runs
-        return [Entry.model_validate(r) for r in found]
+        return [BookEntry.model_validate(r) for r in found]
 
-    async def find(self, kind: str, name: str) -> Entry | None:
+    async def find(self, kind: str, name: str) -> BookEntry | None:
         """The run of that name; an empty ``kind`` takes whichever stands there."""
         return next((r for r in await self.records() if r.name == name and kind in ("", r.kind)), None)
 

@@ -11,6 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timezone
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.errors import BadInput, Conflict, NotOurs, StillThere, Superseded
@@ -19,11 +20,13 @@ from airflow_provider_llmserve.place import Place
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
 from airflow_provider_llmserve.platforms.local import plan as plans
 from airflow_provider_llmserve.platforms.local.assess import Snapshot, assess
-from airflow_provider_llmserve.platforms.local.book import Entry
+from airflow_provider_llmserve.platforms.local.book import BookEntry
 from airflow_provider_llmserve.platforms.local.client import Client
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.prepare import Prepared, prepare
 from airflow_provider_llmserve.readiness.state import Verdict
+from airflow_provider_llmserve.runtimes import record as records
+from airflow_provider_llmserve.runtimes.record import Record
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
@@ -88,18 +91,17 @@ class LocalPlatform:
         ignored = plans.not_honoured(want.spec, prepared.plan.server.encoder)
         if ignored:
             log.warning("%s %s: without effect on the local platform: %s", want.spec.kind, want.name, ", ".join(ignored))
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        record = Record(want.owner, want.spec, want.stopped, applied=now, ttl=want.ttl, runtime=plans.NAME)
         answer = await self._client.call(
             "apply",
             kind=want.spec.kind,
             name=want.name,
-            spec=want.spec.to_json(),
-            owner=want.owner.model_dump(mode="json"),
-            stopped=want.stopped,
+            record=records.write(record),
             plan=prepared.plan.model_dump(mode="json"),
             expect=f"{replacing.uid}/{replacing.version}" if replacing else "",
-            ttl=want.ttl,
         )
-        run = _run(Entry.model_validate(answer))
+        run = _run(BookEntry.model_validate(answer))
         on_applied(run)
         return run
 
@@ -115,7 +117,7 @@ class LocalPlatform:
         await self._client.call("settle", kind=run.kind, name=run.name, uid=run.uid, version=int(run.version))
 
     async def endpoint(self, run: ServingRun) -> Endpoint:
-        record: Entry = run.native
+        record: BookEntry = run.native
         spec = run.spec
         assert spec is not None
         kubeai = spec if isinstance(spec, KubeAIText) else None
@@ -165,20 +167,20 @@ class LocalPlatform:
         return self._prepared[key]
 
 
-def _run(record: Entry) -> ServingRun:
-    known = record.ownership
+def _run(record: BookEntry) -> ServingRun:
+    known = record.known
     return ServingRun(
         kind=record.kind,
         runtime=plans.NAME,
         name=record.name,
         uid=record.uid,
         version=str(record.version),
-        owner=record.owner,
+        owner=known.owner,
         spec=known.spec,
-        stopped=record.stopped,
-        proven=record.proven,
+        stopped=known.stopped,
+        proven=known.proven,
         previous=known.previous,
-        ttl=record.ttl,
+        ttl=known.ttl,
         expires=known.expires,
         native=record,
     )

@@ -20,7 +20,7 @@ from typing import Any
 from airflow_provider_llmserve.errors import PlatformError
 from airflow_provider_llmserve.owner import digest
 from airflow_provider_llmserve.platforms.local.assess import Fault, Snapshot
-from airflow_provider_llmserve.platforms.local.book import Entry
+from airflow_provider_llmserve.platforms.local.book import BookEntry
 from airflow_provider_llmserve.platforms.local.line import Line, Waiter
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.plan import ServerSpec
@@ -41,7 +41,7 @@ CRASH_LIMIT = 5
 
 _serial = itertools.count(1)
 
-Ask = Callable[[Entry, str], Awaitable[tuple[int, str, str]]]
+Ask = Callable[[BookEntry, str], Awaitable[tuple[int, str, str]]]
 """Asks by a served name through the gateway: status, generation, text."""
 
 
@@ -56,7 +56,7 @@ class NotServing(Exception):
 class LocalRun:
     """The servers of one run. All methods run on the supervisor's event loop."""
 
-    def __init__(self, record: Entry, *, dirs: StateDir, ask: Ask, proven: Callable[[Entry], None]):
+    def __init__(self, record: BookEntry, *, dirs: StateDir, ask: Ask, proven: Callable[[BookEntry], None]):
         self.record = record
         self.generation = generation(record)
         """Names what should answer: equal for versions whose servers are the same."""
@@ -84,11 +84,11 @@ class LocalRun:
 
     # what is asked for
 
-    def update(self, record: Entry) -> None:
+    def update(self, record: BookEntry) -> None:
         """Take a new version over."""
         before, self.record = self.record, record
         self.generation = generation(record)
-        if before.plan != record.plan or before.stopped != record.stopped:
+        if before.plan != record.plan or before.known.stopped != record.known.stopped:
             self._asleep = record.plan.replicas == 0
             self._last_used = time.monotonic()
             self._fault = None
@@ -100,7 +100,7 @@ class LocalRun:
 
     @property
     def _wanted(self) -> int:
-        return 0 if self.record.stopped or self._asleep or self._closed else max(1, self.record.plan.replicas)
+        return 0 if self.record.known.stopped or self._asleep or self._closed else max(1, self.record.plan.replicas)
 
     def _current(self) -> list[ServerProcess]:
         return [s for s in self._servers if s.generation == self.generation]
@@ -170,7 +170,7 @@ class LocalRun:
         name = self.record.name
         if self._closed:
             return f"{name} was deleted"
-        if self.record.stopped:
+        if self.record.known.stopped:
             return f"{name} is stopped; resume it first"
         if self._fault and self._fault.final:
             return f"{name} cannot start: {self._fault.text}"
@@ -216,7 +216,7 @@ class LocalRun:
 
     def _fall_asleep(self) -> None:
         plan = self.record.plan
-        if plan.min_replicas > 0 or self._asleep or self.record.stopped:
+        if plan.min_replicas > 0 or self._asleep or self.record.known.stopped:
             return
         idle = time.monotonic() - self._last_used
         if self._outstanding or self._starting or not self._servers or not self._all_answered():
@@ -305,7 +305,7 @@ class LocalRun:
 
     def _prove(self) -> None:
         if self._all_answered():
-            if not self.record.proven:
+            if not self.record.known.proven:
                 self._record_proof()
         elif self._proving is None or self._proving.done():
             self._proving = self._spawn(self._ask_all())
@@ -342,9 +342,9 @@ class LocalRun:
         return Snapshot(
             uid=record.uid,
             version=record.version,
-            owner=record.owner.in_words,
+            owner=record.known.owner.in_words,
             deleting=self._closed,
-            stopped=record.stopped,
+            stopped=record.known.stopped,
             asleep=self._asleep,
             wanted=self._wanted,
             ready=len(current),
@@ -386,7 +386,7 @@ class LocalRun:
         return task
 
 
-def generation(record: Entry) -> str:
+def generation(record: BookEntry) -> str:
     """Names the servers of a record's plan."""
     return digest([record.uid, record.plan.server.model_dump(mode="json")])[:16]
 

@@ -14,7 +14,6 @@ import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -24,9 +23,8 @@ import aiohttp  # noqa: TID253 (a process of its own)
 from aiohttp import web  # noqa: TID253
 
 from airflow_provider_llmserve.errors import Conflict, NotFound, PlatformError
-from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.local import control
-from airflow_provider_llmserve.platforms.local.book import Book, Entry
+from airflow_provider_llmserve.platforms.local.book import Book, BookEntry
 from airflow_provider_llmserve.platforms.local.encoders.routes import with_encoders
 from airflow_provider_llmserve.platforms.local.gateway import gateway_app, standalone_app
 from airflow_provider_llmserve.platforms.local.paths import StateDir
@@ -119,46 +117,29 @@ class Supervisor:
                 last, told = seen, loop.time()
             await (run.changed if run else self._changed).wait(HEARTBEAT)
 
-    async def _apply(
-        self,
-        kind: str,
-        name: str,
-        spec: dict[str, Any],
-        owner: dict[str, Any],
-        stopped: bool,
-        plan: dict[str, Any],
-        expect: str,
-        ttl: float | None = None,
-    ) -> Any:
+    async def _apply(self, kind: str, name: str, record: dict[str, str], plan: dict[str, Any], expect: str) -> Any:
         key = (kind, name)
         run = self._runs.get(key)
         old = run.record if run else None
-        stands = f"{old.uid}/{old.version}" if old else ""
-        new = Entry(
+        new = BookEntry(
             kind=kind,
             name=name,
             uid=old.uid if old else str(uuid.uuid4()),
             version=old.version + 1 if old else 1,
-            spec=spec,
-            owner=Owner.model_validate(owner),
-            stopped=stopped,
+            record=record,
             plan=LocalPlan.model_validate(plan),
             port=old.port if old else 0,
-            applied=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            ttl=ttl,
         ).after(old)
-        if old is None:
+        if run is None or old is None:
             if expect:
                 raise Conflict(f"{kind} {name} was deleted meanwhile")
             return (await self._begin(new)).model_dump(mode="json")
-        else:
-            if _same(old, new) and (old.owner, old.ttl) == (new.owner, new.ttl):
-                return old.model_dump(mode="json")
-            if expect != stands:
-                raise Conflict(f"{kind} {name} was changed meanwhile by {old.owner.dag_id or 'somebody else'}")
-            assert run is not None
-            self._write({key: new})
-            run.update(new)
+        if _same(old, new):
+            return old.model_dump(mode="json")
+        if expect != f"{old.uid}/{old.version}":
+            raise Conflict(f"{kind} {name} was changed meanwhile by {old.known.owner.in_words}")
+        self._write({key: new})
+        run.update(new)
         return new.model_dump(mode="json")
 
     def _settle(self, kind: str, name: str, uid: str, version: int) -> Any:
@@ -172,7 +153,9 @@ class Supervisor:
         run = self._runs.get(key)
         if run is not None and run.record.uid == uid:
             if run.record.version != version:
-                raise Conflict(f"{kind} {name} was deployed again by {run.record.owner.in_words} meanwhile; it is left alone")
+                raise Conflict(
+                    f"{kind} {name} was deployed again by {run.record.known.owner.in_words} meanwhile; it is left alone"
+                )
             await run.close()
             if self._runs.get(key) is run:
                 del self._runs[key]
@@ -186,7 +169,7 @@ class Supervisor:
 
     # runs
 
-    async def _begin(self, record: Entry) -> Entry:
+    async def _begin(self, record: BookEntry) -> BookEntry:
         """A run that was not there: its port, its line in the book, then its servers. Where the book cannot be written there is none."""
         record, fault = await self._port_for(record)
         try:
@@ -197,18 +180,18 @@ class Supervisor:
         self._start(record, fault)
         return record
 
-    async def _open(self, record: Entry) -> None:
+    async def _open(self, record: BookEntry) -> None:
         """A run that the book knows."""
         self._start(*await self._port_for(record))
 
-    def _start(self, record: Entry, fault: str) -> None:
+    def _start(self, record: BookEntry, fault: str) -> None:
         run = LocalRun(record, dirs=self._dirs, ask=self._ask, proven=self._proven)
         self._runs[record.key] = run
         self._changed.fire()
         if fault:
             run.report_port(fault)
 
-    async def _port_for(self, record: Entry) -> tuple[Entry, str]:
+    async def _port_for(self, record: BookEntry) -> tuple[BookEntry, str]:
         """The record with the port where it listens; or why there is none."""
         standalone = record.plan.protocol == "huggingface"
         try:
@@ -221,7 +204,7 @@ class Supervisor:
             return record, f"127.0.0.1:{record.port if standalone else self._book.port}: {e.strerror or e}"
         return record.model_copy(update={"port": port}), ""
 
-    async def _share(self, record: Entry) -> int:
+    async def _share(self, record: BookEntry) -> int:
         """The port of the shared gateway, opened with its first run."""
         if None not in self._listeners:
             app = gateway_app(self._shared)
@@ -259,30 +242,32 @@ class Supervisor:
             if runner is not None:
                 await runner.cleanup()
 
-    async def _ask(self, record: Entry, name: str) -> tuple[int, str, str]:
+    async def _ask(self, record: BookEntry, name: str) -> tuple[int, str, str]:
         assert self._session is not None
         return await ask_gateway(self._session, f"http://127.0.0.1:{record.port}", name, record.plan.server)
 
-    def _proven(self, record: Entry) -> None:
+    def _proven(self, record: BookEntry) -> None:
         run = self._runs.get(record.key)
-        if run is None or run.record.version != record.version or (record.proven and record.previous is None):
+        if run is None or run.record.version != record.version or run.record.known.proven:
             return
-        proven = run.record.model_copy(update={"proven": True, "previous": None})
+        proven = run.record.as_proven
         self._write({record.key: proven})
         run.record = proven
 
-    def _look(self, changed: Mapping[Key, Entry] = MappingProxyType({})) -> Book:
+    def _look(self, changed: Mapping[Key, BookEntry] = MappingProxyType({})) -> Book:
         """The book as it should be now, with what is about to change."""
         records = {key: d.record for key, d in self._runs.items()} | dict(changed)
         return Book(port=self._book.port, runs=list(records.values()))
 
-    def _write(self, changed: Mapping[Key, Entry]) -> None:
+    def _write(self, changed: Mapping[Key, BookEntry]) -> None:
         """Write what is about to be so, before it is. Raises :class:`PlatformError`, and then nothing has changed."""
         self._look(changed).write(self._dirs.runs)
 
 
-def _same(a: Entry, b: Entry) -> bool:
-    return a.spec == b.spec and a.stopped == b.stopped and a.plan == b.plan
+def _same(a: BookEntry, b: BookEntry) -> bool:
+    """Whether ``b`` would change nothing: the same want of the same owner."""
+    kept = ("owner", "spec", "ttl")
+    return a.plan == b.plan and all(a.record.get(key) == b.record.get(key) for key in kept)
 
 
 def main() -> None:

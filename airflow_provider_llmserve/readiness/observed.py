@@ -18,7 +18,7 @@ class Reply:
     """The answer to one :class:`~airflow_provider_llmserve.readiness.state.Ask`.
 
     ``status`` is the HTTP status, 0 where no answer came; ``text`` the beginning of the body (or of the fault): 4,000 characters through
-    the gateway, 65,536 of one pod's list of models.
+    the gateway, 65,536 of one pod's list of models. ``misfit`` says why a 2xx is no answer of the route that was asked.
     """
 
     name: str
@@ -26,10 +26,17 @@ class Reply:
     at: datetime
     text: str = ""
     pod: str = ""
+    misfit: str = ""
 
     @property
     def answered(self) -> bool:
-        return 200 <= self.status < 300
+        """Whether it is an answer of the route that was asked."""
+        return 200 <= self.status < 300 and not self.misfit
+
+    @property
+    def in_words(self) -> str:
+        """What came instead of an answer."""
+        return self.misfit or (f"HTTP {self.status}" if self.status else "no answer")
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def ns(cluster: Cluster, namespace: str) -> Namespace:
 @pytest.fixture
 async def model(cluster: Cluster) -> AsyncIterator[Answers]:
     """What every pod answers at port 8080."""
-    async with answering(text='{"outputs": []}') as answers:
+    async with answering(text='{"outputs": [{"name": "output-0", "datatype": "INT64", "shape": [1], "data": [1]}]}') as answers:
         cluster.route("*:8080", answers.port)
         yield answers
         cluster.plane.egress.routes.pop("*:8080", None)

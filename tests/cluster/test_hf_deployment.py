@@ -222,3 +222,24 @@ async def test_volumes_of_all_kinds_are_made_and_go_with_the_deployment(platform
 def _terminating_or_gone(ns: Namespace, claim: str) -> bool:
     live = ns.get("persistentvolumeclaims", claim)
     return live is None or bool(live["metadata"].get("deletionTimestamp"))
+
+
+async def test_a_page_that_says_200_is_no_answer(platform: KubernetesPlatform, ns: Namespace, model: Answers) -> None:
+    """A login in front of the Service was taken for the model (cases: cluster/hf_answer.py)."""
+    good, model.text = model.text, "<html><title>Sign in</title></html>"
+    run = await platform.apply(want(), replacing=None)
+    found = await first(platform, run, lambda v: bool(v.ask) and v.reason != "not_asked")
+    assert (found.state, found.reason) == (State.PROGRESSING, "not_answering")
+    assert "bert: the answer is not an inference but '<html><title>Sign in" in found.summary
+    model.text = good
+    await wait_until_proven(platform, run, timeout=30)
+
+
+async def test_a_redirect_is_no_answer_whatever_stands_at_its_end(
+    platform: KubernetesPlatform, ns: Namespace, model: Answers
+) -> None:
+    model.login = True
+    run = await platform.apply(want(), replacing=None)
+    found = await first(platform, run, lambda v: bool(v.ask) and v.reason != "not_asked")
+    assert (found.state, found.reason) == (State.PROGRESSING, "not_answering")
+    assert "bert answers 302" in found.summary

@@ -14,10 +14,14 @@ class Answers:
     port: int = 0
     status: int = 200
     text: str = "hello"
+    login: bool = False
+    """Every path leads to ``/login``, which answers with ``text``."""
     asked: list[str] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.Response:
         self.asked.append(f"{request.method} {request.path_qs}")
+        if self.login and request.path != "/login":
+            raise web.HTTPFound("/login")
         return web.Response(status=self.status, text=self.text)
 
 

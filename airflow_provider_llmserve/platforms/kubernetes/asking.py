@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.errors import PlatformError
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
+from airflow_provider_llmserve.readiness.answers import misfit
 from airflow_provider_llmserve.readiness.observed import Reply
 from airflow_provider_llmserve.readiness.state import Ask
 from airflow_provider_llmserve.runtimes.base import Runtime
@@ -26,6 +27,9 @@ EXCERPT = 4000
 """Characters of an answer that are kept: enough for a completion of a few tokens and for any error's words."""
 POD_EXCERPT = 64 * 1024
 """Of a pod's list of models, which is useless when cut: vLLM's takes about 500 characters for each adapter."""
+
+LARGEST = 4 * 1024 * 1024
+"""Bytes of an answer that are read at all: an embedding of 8,192 numbers takes 200 KB."""
 
 
 class Asker:
@@ -55,6 +59,7 @@ class Asker:
             status=status,
             at=datetime.now(timezone.utc),
             text=text[: POD_EXCERPT if ask.pod else EXCERPT],
+            misfit=misfit(call.path, text) if 200 <= status < 300 else "",
         )
 
     async def _carry(self, call: Call) -> tuple[int, str]:
@@ -79,5 +84,16 @@ class Asker:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT))
         body: Any = json.dumps(call.body) if call.body is not None else None
         headers = {"Content-Type": "application/json"} if body is not None else None
-        async with self._session.request(call.method, call.url, data=body, headers=headers) as response:
-            return response.status, (await response.content.read(4 * EXCERPT)).decode(errors="replace")
+        # A redirect leads to a login page or to another model; whoever follows it has not asked this one.
+        async with self._session.request(call.method, call.url, data=body, headers=headers, allow_redirects=False) as response:
+            return response.status, await _whole(response)
+
+
+async def _whole(response: aiohttp.ClientResponse) -> str:
+    """The body, of which LARGEST bytes are read: what is cut is no answer."""
+    read = bytearray()
+    async for part in response.content.iter_any():
+        read += part
+        if len(read) > LARGEST:
+            break
+    return bytes(read[:LARGEST]).decode(errors="replace")

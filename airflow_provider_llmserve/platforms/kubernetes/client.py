@@ -207,7 +207,9 @@ class Client:
                 raise wire.unreachable(req, f"{type(e).__name__} {e}".strip()) from e
             if response.status == 401:
                 await self._login.refused(api)
-            return Answer(response.status, body, {k.lower(): v for k, v in response.headers.items()})
+            # Its library follows redirects, and cannot be told not to: what was asked is what answered first.
+            status = response.history[0].status if response.history else response.status
+            return Answer(status, body, {k.lower(): v for k, v in response.headers.items()})
 
     @asynccontextmanager
     async def _exchange(self, req: Request, timeout: Any) -> AsyncIterator[ClientResponse]:

@@ -154,7 +154,8 @@ def _proof(subject: Subject, deployment: Object, state: Progress, observed: Obse
         return verdict(State.READY, "proven", f"{state.summary}, and {subject.model} answers", evidence=(proof,), ask=ask)
     cause = cause_in("http", str(reply.status), reply.text, SYSTEM)
     word = cause.reason if cause else "not_answering"
-    said = f"{state.summary}, but {subject.model} answers {reply.status or 'nothing'}"
+    came = f": {reply.misfit}" if reply.misfit else f" answers {reply.status or 'nothing'}"
+    said = f"{state.summary}, but {subject.model}{came}"
     return verdict(
         trouble_state(fatal=REASONS[word].impossible, serving=False),
         word,

@@ -86,7 +86,7 @@ def _refuted(view: View, ask: Ask, reply: Reply | None, asks: tuple[Ask, ...]) -
         return _pod_lacks(view, ask, reply, asks)
     if reply.answered:
         return None
-    said = f"{ask.name}: {f'HTTP {reply.status}' if reply.status else 'no answer'}"
+    said = f"{ask.name}: {reply.in_words}"
     state = State.DEGRADED if view.serving else State.PROGRESSING
     if reply.status != 404 or not _from_server(reply.text):
         return verdict(state, "not_answering", said, detail=reply.text[:500], ask=asks)

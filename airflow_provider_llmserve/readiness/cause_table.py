@@ -138,11 +138,16 @@ STARTING = (
 REFUSED = (
     Sign(where=API, texts=("exceeded quota:",), reason="quota_exceeded"),
     Sign(where=API, texts=("must specify limits.", "must specify requests.", "must specify cpu", "must specify memory"), reason="quota_needs_limits"),
-    Sign(where=API, texts=("maximum…usage per", "minimum…usage per"), reason="limit_range"),
+    Sign(where=API, texts=("maximum…usage per", "minimum…usage per", "max limit to request ratio per"), reason="limit_range"),
     Sign(where=API, texts=("error looking up service account",), reason="service_account_missing"),
+    Sign(where=API, texts=("no priorityclass with name…was found",), reason="priority_class_missing"),
+    Sign(where=API, texts=('runtimeclass "…" not found',), reason="runtime_class_missing"),
+    Sign(where=API, texts=("conflicts with its namespace node label selector",), reason="node_selector_conflict"),
     Sign(where=API, texts=("violates podsecurity",), reason="pod_security"),
-    Sign(where=API, texts=("failed calling webhook",), reason="webhook_down"),
+    Sign(where=API, texts=("unable to validate against any security context constraint",), reason="pod_security", advice="Grant the service account an SCC that allows what the message names."),
+    Sign(where=API, texts=("failed calling webhook", "denied the request…i/o timeout", "denied the request…connection refused", "denied the request…no such host", "denied the request…deadline exceeded"), reason="webhook_down"),
     Sign(where=API, texts=("denied the request",), reason="webhook_denied"),
+    Sign(where=API, texts=("validatingadmissionpolicy '…' denied request", "image policy webhook backend denied"), reason="policy_denied"),
     Sign(where=API, beside=("FailedCreate",), reason="pod_refused"),
 )
 

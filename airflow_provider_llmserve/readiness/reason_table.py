@@ -139,6 +139,10 @@ POD = (
     Reason("service_account_missing", WAITING, retry=True, meaning="The service account does not exist.", advice="Create it in the namespace."),
     Reason("pod_security", IMPOSSIBLE, retry=False, meaning="The namespace's pod security standard refuses the pod.", advice="Correct the security context."),
     Reason("webhook_down", WAITING, retry=True, meaning="An admission webhook does not answer.", advice="Check that webhook's pods."),
+    Reason("priority_class_missing", IMPOSSIBLE, retry=False, meaning="The priority class does not exist.", advice="Create it, or name another in priority_class."),
+    Reason("runtime_class_missing", IMPOSSIBLE, retry=False, meaning="The runtime class does not exist.", advice="Create it, or name another in runtime_class."),
+    Reason("node_selector_conflict", IMPOSSIBLE, retry=False, meaning="The namespace asks for other nodes than the pod.", advice="Change node_selector, or the namespace's annotation scheduler.alpha.kubernetes.io/node-selector."),
+    Reason("policy_denied", IMPOSSIBLE, retry=False, meaning="An admission policy of the cluster refuses the pod.", advice="Read its text: it is the cluster's rule, not a fault."),
     Reason("webhook_denied", IMPOSSIBLE, retry=False, meaning="An admission webhook refused the request.", advice="Read its text."),
     Reason("pod_refused", WAITING, retry=True, meaning="The API server refuses the pod.", advice="Read the message; the controller tries again."),
 )

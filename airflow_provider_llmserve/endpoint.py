@@ -120,6 +120,8 @@ class Endpoint(_Wire):
     """The model's name in that protocol; None: the deployment's own name."""
     task: str | None = None
     """The HuggingFace task of a HuggingFace-serve endpoint, as in its spec."""
+    proven: bool = False
+    """Whether every served name had answered when this was returned; not so without a wait, and for a model at zero."""
 
     @classmethod
     def of(cls, value: Any) -> Endpoint:

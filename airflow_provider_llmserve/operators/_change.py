@@ -12,6 +12,7 @@ from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_llmserve.platforms.lifecycle import AtZero
     from airflow_provider_llmserve.specs import ServeSpec
 
 
@@ -21,6 +22,8 @@ class ChangeOperator(PlatformOperator):
     :param endpoint: a serve task's output, or ``{"name": …}`` for a run made elsewhere. (templated)
     :param wait: return when the change is proven; False returns once it is written.
     :param timeout: how long to wait, in seconds or as a timedelta.
+    :param at_zero: what to do with a model that is at zero by design: ``accept`` it (``proven`` is then false in what is returned),
+        ``wake`` it by one request, or ``refuse`` it, which is a failure.
     :param on_failure: ``rollback`` takes a failed change back, ``keep`` leaves it for inspection.
     """
 
@@ -33,6 +36,7 @@ class ChangeOperator(PlatformOperator):
         endpoint: Mapping[str, Any],
         wait: bool = True,
         timeout: float | timedelta = 1800,
+        at_zero: AtZero = "accept",
         on_failure: Literal["rollback", "keep"] = "rollback",
         **kwargs: Any,
     ):
@@ -40,6 +44,7 @@ class ChangeOperator(PlatformOperator):
         self.endpoint = endpoint
         self.wait = wait
         self.timeout = timeout
+        self.at_zero = at_zero
         self.on_failure = on_failure
 
     def edit(self, spec: ServeSpec, stopped: bool) -> tuple[ServeSpec, bool]:
@@ -59,6 +64,7 @@ class ChangeOperator(PlatformOperator):
                     timeout=seconds(self.timeout),
                     wait=self.wait,
                     on_failure=self.on_failure,
+                    at_zero=self.at_zero,
                 ),
                 made_by,
             )

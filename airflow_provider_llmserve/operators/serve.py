@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_llmserve.platforms.base import Platform, ServingRun
+    from airflow_provider_llmserve.platforms.lifecycle import AtZero
     from airflow_provider_llmserve.specs import ServeSpec
 
 
@@ -29,6 +30,8 @@ class ServeOperator(PlatformOperator):
     :param ttl: seconds or a timedelta after which ``SweepOperator`` may take it away, counted from its last deployment or
         change; None: never. For what no teardown reaches: a deleted DAG, a run that was abandoned.
     :param timeout: how long to wait, in seconds or as a timedelta.
+    :param at_zero: what to do with a model that is at zero by design: ``accept`` it (``proven`` is then false in what is returned),
+        ``wake`` it by one request, or ``refuse`` it, which is a failure.
     :param on_failure: ``rollback`` takes a failed change back, ``keep`` leaves it for inspection.
     :param adopt: take over an object of that name which this package did not make, or which another DAG or another Airflow
         instance deployed. What its former managers set is taken over or removed; where that fails it is given back as it was.
@@ -47,6 +50,7 @@ class ServeOperator(PlatformOperator):
         name: str | None = None,
         wait: bool = True,
         timeout: float | timedelta = 1800,
+        at_zero: AtZero = "accept",
         on_failure: Literal["rollback", "keep"] = "rollback",
         adopt: bool = False,
         ttl: float | timedelta | None = None,
@@ -57,6 +61,7 @@ class ServeOperator(PlatformOperator):
         self.name = name
         self.wait = wait
         self.timeout = timeout
+        self.at_zero = at_zero
         self.on_failure = on_failure
         self.adopt = adopt
         self.ttl = ttl
@@ -87,6 +92,7 @@ class ServeOperator(PlatformOperator):
                     timeout=seconds(self.timeout),
                     wait=self.wait,
                     on_failure=self.on_failure,
+                    at_zero=self.at_zero,
                     on_applied=remember,
                 )
 

@@ -125,6 +125,10 @@ class Platform(Protocol):
         """
         ...
 
+    async def wake(self, run: ServingRun) -> None:
+        """Ask a run at zero once, by the base's name, so that it starts; what it answers is no matter. Never raises for no answer."""
+        ...
+
     async def settle(self, run: ServingRun) -> None:
         """Record that this run's spec was proven: drops ``previous``. Writes nothing where that is recorded already."""
         ...

@@ -87,6 +87,11 @@ class Verdict:
     retryable: bool = True
     ask: tuple[Ask, ...] = ()
 
+    @property
+    def at_zero(self) -> bool:
+        """Nothing runs, by design: no fault, and no proof of anything."""
+        return self.state is State.SCALED_TO_ZERO and self.reason_class in (ReasonClass.STOPPED, ReasonClass.DONE)
+
     def outcome(self, *, accept_zero: bool = True, absent: bool = False) -> Outcome:
         """What it means for somebody who waits: that it is proven, or (``absent``) that it is gone.
 
@@ -94,8 +99,7 @@ class Verdict:
         """
         if self.state is (State.GONE if absent else State.READY):
             return Outcome.SUCCESS
-        at_zero = self.state is State.SCALED_TO_ZERO and self.reason_class in (ReasonClass.STOPPED, ReasonClass.DONE)
-        if at_zero and accept_zero and not absent:
+        if self.at_zero and accept_zero and not absent:
             return Outcome.SUCCESS
         if self.state is State.SUPERSEDED:
             return Outcome.SUPERSEDED

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_llmserve.platforms.base import Platform
+    from airflow_provider_llmserve.platforms.lifecycle import AtZero
 
 
 LOOK_SECONDS = 15.0
@@ -26,7 +27,8 @@ class EndpointReadySensor(BaseSensorOperator):
     at once, with cause and remedy. Returns the endpoint.
 
     :param endpoint: a serve task's output, or ``{"name": …}`` for a run made elsewhere. (templated)
-    :param accept_zero: take a model that is scaled to zero by design for ready.
+    :param at_zero: what to do with a model that is at zero by design: ``accept`` it (``proven`` is then false in what is returned),
+        ``wake`` it by one request, or ``refuse`` it.
     :param llmserve_conn_id: the ``llmserve`` connection. Where None, the connection that made the endpoint, else
         ``llmserve_default``. (templated)
     """
@@ -34,18 +36,23 @@ class EndpointReadySensor(BaseSensorOperator):
     template_fields: Sequence[str] = ("endpoint", "llmserve_conn_id")
 
     def __init__(
-        self, *, endpoint: Mapping[str, Any], accept_zero: bool = False, llmserve_conn_id: str | None = None, **kwargs: Any
+        self,
+        *,
+        endpoint: Mapping[str, Any],
+        at_zero: AtZero = "accept",
+        llmserve_conn_id: str | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.endpoint = endpoint
-        self.accept_zero = accept_zero
+        self.at_zero = at_zero
         self.llmserve_conn_id = llmserve_conn_id
 
     def poke(self, context: Context) -> PokeReturnValue:
         from airflow_provider_llmserve.errors import WaitTimeout
         from airflow_provider_llmserve.hooks.llmserve import LLMServeHook
         from airflow_provider_llmserve.operators._base import returned
-        from airflow_provider_llmserve.platforms.lifecycle import in_seconds, prove, require, settle
+        from airflow_provider_llmserve.platforms.lifecycle import answers_at, in_seconds, prove, require, settle
 
         with airflow_errors():
             target, made_by = read_endpoint(self.endpoint)
@@ -55,12 +62,12 @@ class EndpointReadySensor(BaseSensorOperator):
                 run = await require(platform, target)
                 try:
                     deadline = in_seconds(LOOK_SECONDS)
-                    verdict = await prove(platform, run, deadline=deadline, accept_zero=self.accept_zero)
+                    verdict = await prove(platform, run, deadline=deadline, at_zero=self.at_zero)
                 except WaitTimeout as e:
                     self.log.info("%s", e)
                     return None
                 await settle(platform, run, verdict)
-                return returned(await platform.endpoint(run), conn_id)
+                return returned(await answers_at(platform, run, verdict), conn_id)
 
             async def run() -> dict[str, Any] | None:
                 async with LLMServeHook(conn_id).platform() as platform:

@@ -187,6 +187,15 @@ async def test_scaling_leaves_the_running_server_alone(platform: LocalPlatform, 
     assert len(servers(dirs)) == 2
 
 
+async def test_a_wait_wakes_what_is_at_zero(platform: LocalPlatform) -> None:
+    await serve(platform, spec(scaling={"min_replicas": 0, "scale_down_delay_seconds": 1}))
+    run = await platform.find(Target(name="smol"))
+    assert run is not None
+    await verdict(platform, run, lambda a: a.at_zero)
+    said = await lifecycle.wait_until_proven(platform, run, timeout=60, at_zero="wake")
+    assert said.state is State.READY
+
+
 async def test_zero_when_idle_and_a_request_wakes_it(platform: LocalPlatform, dirs: StateDir):
     endpoint = await serve(platform, spec(scaling={"min_replicas": 0, "scale_down_delay_seconds": 1}))
     run = await platform.find(Target(name="smol"))

@@ -7,13 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.memory_platform import READY, STARTING, MemoryPlatform
+from support.memory_platform import READY, STARTING, MemoryPlatform, said
 from support.tasks import context, run
 
 from airflow_provider_llmserve.hooks.llmserve import LLMServeHook
-from airflow_provider_llmserve.operators import KubeAITextServeOperator, SweepOperator, TeardownOperator
+from airflow_provider_llmserve.operators import KubeAITextServeOperator, ResumeOperator, SweepOperator, TeardownOperator
+from airflow_provider_llmserve.readiness.state import ReasonClass, State
 from airflow_provider_llmserve.sensors import EndpointReadySensor
 
+AT_ZERO = said(State.SCALED_TO_ZERO, "scaled_to_zero", ReasonClass.STOPPED)
 SPEC = {"url": "hf://a/b", "model_name": "m"}
 
 
@@ -61,6 +63,19 @@ def test_the_sensor_records_the_proof(platform: MemoryPlatform) -> None:
     platform.says = (STARTING, READY)
     assert EndpointReadySensor(task_id="ready", endpoint=endpoint).poke(context()).xcom_value["identity"]["uid"]
     assert platform.standing["m"].proven
+
+
+@pytest.mark.parametrize(("at_zero", "proven"), [("accept", False), ("wake", True)])
+def test_the_operators_and_the_sensor_take_a_model_at_zero_as_they_are_told(
+    at_zero: Any, proven: bool, platform: MemoryPlatform
+) -> None:
+    says = platform.says = (AT_ZERO, READY)
+    endpoint = run(KubeAITextServeOperator(task_id="serve", spec=SPEC, at_zero=at_zero))
+    assert endpoint["proven"] == proven
+    assert run(ResumeOperator(task_id="resume", endpoint=endpoint, at_zero=at_zero))["proven"] == proven
+    platform.says = says
+    sensor = EndpointReadySensor(task_id="ready", endpoint=endpoint, at_zero=at_zero)
+    assert sensor.poke(context()).xcom_value["proven"] == proven
 
 
 def test_the_sweep_looks_by_default_and_deletes_when_told(platform: MemoryPlatform) -> None:

@@ -104,6 +104,9 @@ class MemoryPlatform:
             yield verdict
         await asyncio.Event().wait()
 
+    async def wake(self, run: ServingRun) -> None:
+        self.writes.append(f"wake {run.name}")
+
     async def settle(self, run: ServingRun) -> None:
         self.standing[run.name] = replace(self.standing[run.name], previous=None, proven=True)
 

@@ -17,7 +17,7 @@ from airflow_provider_llmserve.platforms.kubernetes.login import hook_of
 from airflow_provider_llmserve.platforms.kubernetes.placing import place_of
 from airflow_provider_llmserve.platforms.kubernetes.writing import Writer
 from airflow_provider_llmserve.readiness.observed import Observed
-from airflow_provider_llmserve.readiness.state import Verdict
+from airflow_provider_llmserve.readiness.state import Ask, Verdict
 from airflow_provider_llmserve.runtimes import runtime, runtime_for
 from airflow_provider_llmserve.runtimes.base import Telling
 from airflow_provider_llmserve.runtimes.parts import Watched
@@ -80,6 +80,13 @@ class KubernetesPlatform:
 
     def verdicts(self, run: ServingRun) -> AsyncIterator[Verdict]:
         return verdicts.Watcher(self.client, self._asker, self.settings, runtime(run.runtime), run).verdicts()
+
+    async def wake(self, run: ServingRun) -> None:
+        module = runtime(run.runtime)
+        seen = await self._look(list(module.watched(run.name)))
+        made = verdicts.endpoint(module, self.settings, run, seen)
+        name = made.openai_service.model if made.openai_service else made.oip_model
+        await self._asker.ask(module, made, [Ask(name or run.name)])
 
     async def settle(self, run: ServingRun) -> None:
         await Writer(self.client, self.settings, runtime(run.runtime)).settle(run)

@@ -7,14 +7,23 @@ worker or a triggerer.
 from __future__ import annotations
 
 from airflow_provider_llmserve.platforms.lifecycle.deploy import OnApplied, change, look, serve, write
-from airflow_provider_llmserve.platforms.lifecycle.standing import confirm, refuse_elsewhere, refuse_taking, require, target_of
+from airflow_provider_llmserve.platforms.lifecycle.standing import (
+    answers_at,
+    confirm,
+    refuse_elsewhere,
+    refuse_taking,
+    require,
+    target_of,
+)
 from airflow_provider_llmserve.platforms.lifecycle.teardown import expired, sweep, teardown
 from airflow_provider_llmserve.platforms.lifecycle.undo import OnFailure, take_back
-from airflow_provider_llmserve.platforms.lifecycle.waiting import in_seconds, prove, settle, wait_until_proven
+from airflow_provider_llmserve.platforms.lifecycle.waiting import AtZero, in_seconds, prove, settle, wait_until_proven
 
 __all__ = [
+    "AtZero",
     "OnApplied",
     "OnFailure",
+    "answers_at",
     "change",
     "confirm",
     "expired",

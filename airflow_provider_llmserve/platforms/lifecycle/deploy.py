@@ -13,9 +13,9 @@ from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.errors import AccessDenied, BadInput, Conflict, NotOurs
 from airflow_provider_llmserve.names import name_finding
 from airflow_provider_llmserve.platforms.base import Platform, ServingRun, Target, Want
-from airflow_provider_llmserve.platforms.lifecycle.standing import owner_of, refuse_taking, require
+from airflow_provider_llmserve.platforms.lifecycle.standing import answers_at, owner_of, refuse_taking, require
 from airflow_provider_llmserve.platforms.lifecycle.undo import OnFailure, take_back
-from airflow_provider_llmserve.platforms.lifecycle.waiting import in_seconds, prove, settle
+from airflow_provider_llmserve.platforms.lifecycle.waiting import AtZero, in_seconds, prove, settle
 from airflow_provider_llmserve.specs import ServeSpec
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ async def serve(
     wait: bool = True,
     on_failure: OnFailure = "rollback",
     on_applied: OnApplied = lambda _: None,
+    at_zero: AtZero = "accept",
 ) -> Endpoint:
     """Deploy or update, and return when it is proven (``wait``) or written.
 
@@ -40,7 +41,9 @@ async def serve(
     """
     standing = await look(platform, want)
     deadline = in_seconds(timeout) if wait else None
-    return await _carry_out(platform, want, standing, deadline=deadline, on_failure=on_failure, on_applied=on_applied)
+    return await _carry_out(
+        platform, want, standing, deadline=deadline, at_zero=at_zero, on_failure=on_failure, on_applied=on_applied
+    )
 
 
 async def change(
@@ -51,6 +54,7 @@ async def change(
     timeout: float,
     wait: bool = True,
     on_failure: OnFailure = "rollback",
+    at_zero: AtZero = "accept",
 ) -> Endpoint:
     """Change a standing run: ``edit`` maps its (spec, stopped) to the new ones, and is called again after a conflict.
 
@@ -66,7 +70,7 @@ async def change(
         want = Want(spec=spec, name=standing.name, owner=standing.owner, stopped=stopped, ttl=standing.ttl)
         _refuse(want, await platform.preflight(want))
         try:
-            return await _carry_out(platform, want, standing, deadline=deadline, on_failure=on_failure)
+            return await _carry_out(platform, want, standing, deadline=deadline, at_zero=at_zero, on_failure=on_failure)
         except Conflict:
             if attempt == 4:
                 raise
@@ -109,15 +113,18 @@ async def _carry_out(
     standing: ServingRun | None,
     *,
     deadline: datetime | None,
+    at_zero: AtZero,
     on_failure: OnFailure,
     on_applied: OnApplied = lambda _: None,
 ) -> Endpoint:
     """The steps one after the other, those of a proof where there is a deadline; all is taken back where one fails."""
     try:
         run = await write(platform, want, standing, on_applied=on_applied)
+        verdict = None
         if deadline is not None:
-            await settle(platform, run, await prove(platform, run, deadline=deadline))
-        return await platform.endpoint(run)
+            verdict = await prove(platform, run, deadline=deadline, at_zero=at_zero)
+            await settle(platform, run, verdict)
+        return await answers_at(platform, run, verdict)
     except BaseException as fault:
         await take_back(platform, want, standing, fault, on_failure=on_failure, waited=deadline is not None)
         raise

@@ -6,6 +6,7 @@ from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.errors import BadInput, Elsewhere, NotOurs, Superseded
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import Platform, ServingRun, Target, Want
+from airflow_provider_llmserve.readiness.state import State, Verdict
 
 
 def target_of(endpoint: Endpoint) -> Target:
@@ -83,6 +84,12 @@ def refuse_taking(standing: ServingRun | None, want: Want) -> None:
         raise NotOurs(
             f"{what} belongs to {theirs.in_words}{where}; choose another name, or pass adopt=True to take it over from there"
         )
+
+
+async def answers_at(platform: Platform, run: ServingRun, verdict: Verdict | None) -> Endpoint:
+    """The endpoint of a run, which says whether ``verdict`` has proven it."""
+    endpoint = await platform.endpoint(run)
+    return endpoint.model_copy(update={"proven": verdict is not None and verdict.state is State.READY})
 
 
 def owner_of(run: ServingRun) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import aclosing
 from datetime import datetime, timedelta, timezone
+from typing import Literal
 
 from airflow_provider_llmserve.errors import ServingFailed, Superseded, WaitTimeout
 from airflow_provider_llmserve.platforms.base import Platform, ServingRun
@@ -13,18 +14,23 @@ from airflow_provider_llmserve.readiness.state import Outcome, State, Verdict
 
 log = logging.getLogger(__name__)
 
+AtZero = Literal["accept", "wake", "refuse"]
+"""What a wait does with a model that is at zero by design: take it (nothing is proven), ask it once so that it starts, or fail."""
+
 
 def in_seconds(timeout: float) -> datetime:
     """The deadline ``timeout`` seconds from now: a moment that another process understands too."""
     return datetime.now(timezone.utc) + timedelta(seconds=timeout)
 
 
-async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, accept_zero: bool = True) -> Verdict:
+async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, at_zero: AtZero = "accept") -> Verdict:
     """Wait for the verdict on this very run; writes nothing.
 
-    Returns it when it is Ready (or scaled to zero on purpose, with ``accept_zero``). Raises :class:`Superseded`,
-    :class:`ServingFailed` as soon as it is impossible, or :class:`WaitTimeout` at ``deadline`` with the last verdict.
+    Returns it when it is Ready, or at zero by design where ``at_zero`` accepts that (what was stopped is always meant to be there).
+    Raises :class:`Superseded`, :class:`ServingFailed` as soon as it is impossible, or :class:`WaitTimeout` at ``deadline`` with the
+    last verdict.
     """
+    accept_zero, woken = at_zero == "accept" or run.stopped, False
     began = datetime.now(timezone.utc)
     last: Verdict | None = None
     async with aclosing(platform.verdicts(run)) as verdicts:  # type: ignore[type-var]
@@ -41,13 +47,19 @@ async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, acce
             if last is None or (verdict.state, verdict.reason, verdict.summary) != (last.state, last.reason, last.summary):
                 log.info("%s %s: %s", run.kind, run.name, verdict.text())
             last = verdict
+            if verdict.at_zero and at_zero == "wake" and not accept_zero:
+                if not woken:
+                    await platform.wake(run)
+                woken = True
+                continue
             outcome = verdict.outcome(accept_zero=accept_zero)
             if outcome is Outcome.SUCCESS:
                 return verdict
             if outcome is Outcome.SUPERSEDED:
                 raise Superseded(f"{run.kind} {run.name}: {verdict.text()}")
             if outcome is Outcome.FAILED:
-                raise ServingFailed(f"{run.kind} {run.name} cannot become ready: {verdict.text()}", verdict)
+                refused = 'is at zero, and at_zero="refuse"' if verdict.at_zero else "cannot become ready"
+                raise ServingFailed(f"{run.kind} {run.name} {refused}: {verdict.text()}", verdict)
 
 
 async def settle(platform: Platform, run: ServingRun, verdict: Verdict) -> None:
@@ -56,9 +68,9 @@ async def settle(platform: Platform, run: ServingRun, verdict: Verdict) -> None:
         await platform.settle(run)
 
 
-async def wait_until_proven(platform: Platform, run: ServingRun, *, timeout: float, accept_zero: bool = True) -> Verdict:
+async def wait_until_proven(platform: Platform, run: ServingRun, *, timeout: float, at_zero: AtZero = "accept") -> Verdict:
     """:func:`prove`, for ``timeout`` seconds from now."""
-    return await prove(platform, run, deadline=in_seconds(timeout), accept_zero=accept_zero)
+    return await prove(platform, run, deadline=in_seconds(timeout), at_zero=at_zero)
 
 
 async def _ended(step: asyncio.Future[Verdict]) -> None:

@@ -24,6 +24,7 @@ from airflow_provider_llmserve.platforms.local.book import BookEntry
 from airflow_provider_llmserve.platforms.local.client import Client
 from airflow_provider_llmserve.platforms.local.paths import StateDir
 from airflow_provider_llmserve.platforms.local.prepare import Prepared, prepare
+from airflow_provider_llmserve.platforms.local.probe import ask_gateway
 from airflow_provider_llmserve.readiness.state import Verdict
 from airflow_provider_llmserve.runtimes import record as records
 from airflow_provider_llmserve.runtimes.record import Record
@@ -110,6 +111,13 @@ class LocalPlatform:
         async for seen in self._client.watch(run.kind, run.name):
             snapshot = Snapshot.model_validate(seen) if seen is not None else None
             yield assess(snapshot, name=run.name, uid=run.uid, version=int(run.version))
+
+    async def wake(self, run: ServingRun) -> None:
+        import aiohttp
+
+        record: BookEntry = run.native
+        async with aiohttp.ClientSession() as session:
+            await ask_gateway(session, f"http://127.0.0.1:{record.port}", record.plan.served_name, record.plan.server)
 
     async def settle(self, run: ServingRun) -> None:
         if await self._client.find(run.kind, run.name) is None:

@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -23,6 +22,7 @@ from support.kubeai_manager import KubeAI
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import Target, Want
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
+from airflow_provider_llmserve.platforms.kubernetes.wire import Answer, Request
 from airflow_provider_llmserve.platforms.lifecycle import serve
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import KubeAIText
@@ -40,12 +40,12 @@ class Counted:
         self.writes: list[str] = []
         once = platform.client._once
 
-        async def counted(request: Any, *rest: Any) -> Any:
-            self.calls[request.method] += 1
-            dry = "dryRun" in str(request.query) or "accessreviews" in request.path or "/proxy/" in request.path
-            if request.method != "GET" and not dry:
-                self.writes.append(f"{request.method} {request.path}")
-            return await once(request, *rest)
+        async def counted(req: Request, timeout: float) -> Answer:
+            self.calls[req.method] += 1
+            dry = "dryRun" in str(req.query) or "accessreviews" in req.path or "/proxy/" in req.path
+            if req.method != "GET" and not dry:
+                self.writes.append(f"{req.method} {req.path}")
+            return await once(req, timeout)
 
         platform.client._once = counted  # type: ignore[method-assign]
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from aiohttp import web
 
@@ -42,12 +43,12 @@ class ChatStub:
 
     def __init__(self, answer: Callable[..., object]):
         self.answer = answer
-        self.bodies: list[dict] = []
+        self.bodies: list[dict[str, Any]] = []
         self.app = web.Application()
         self.app.router.add_post("/v1/chat/completions", self._chat)
         self.app.router.add_post("/v1/completions", self._completion)
 
-    async def _said(self, request: web.Request, key: str) -> tuple[dict, object]:
+    async def _said(self, request: web.Request, key: str) -> tuple[dict[str, Any], object]:
         body = await request.json()
         nth = sum(one[key] == body[key] for one in self.bodies)
         self.bodies.append(body)

@@ -267,7 +267,8 @@ def service(isvc: Object) -> Object:
 
 
 def _model(isvc: Object) -> Object:
-    return isvc["spec"]["predictor"]["model"]
+    model: Object = isvc["spec"]["predictor"]["model"]
+    return model
 
 
 def _image(model: Object) -> str:
@@ -307,9 +308,9 @@ def _replicas(isvc: Object, before: Object | None) -> int:
     predictor, annotations = isvc["spec"]["predictor"], isvc["metadata"].get("annotations") or {}
     low, high = predictor.get("minReplicas", 1), predictor.get("maxReplicas", 1)
     if annotations.get("serving.kserve.io/autoscalerClass") == "none":
-        return low
+        return int(low)
     standing = before["spec"]["replicas"] if before else 1
-    return max(low, 1, min(standing, max(high, low, 1)))
+    return int(max(low, 1, min(standing, max(high, low, 1))))
 
 
 def _covers(live: Any, wanted: Any) -> bool:
@@ -318,7 +319,7 @@ def _covers(live: Any, wanted: Any) -> bool:
         return isinstance(live, dict) and all(_covers(live.get(k), v) for k, v in wanted.items())
     if isinstance(wanted, list):
         return isinstance(live, list) and len(live) == len(wanted) and all(map(_covers, live, wanted))
-    return live == wanted
+    return bool(live == wanted)
 
 
 def _status(isvc: Object, deployment: Object | None) -> Object:

@@ -4,8 +4,12 @@ The models answer in the shapes of huggingfaceserver 0.20's encoder (its utils/u
 two words: "good" is class 1, anything else class 0.
 """
 
+from __future__ import annotations
+
 import math
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import kserve.protocol.rest.server as rest
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
@@ -14,27 +18,27 @@ from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
 every_interface = rest.uvicorn.Config
 
 
-def on_loopback(*args, **options):
+def on_loopback(*args: Any, **options: Any) -> Any:
     return every_interface(*args, **{**options, "host": "127.0.0.1"})
 
 
 rest.uvicorn.Config = on_loopback
 
 
-def is_good(word):
+def is_good(word: str) -> int:
     return int(word == "good")
 
 
-def sentiment(texts):
+def sentiment(texts: list[str]) -> list[InferOutput]:
     return [InferOutput("output-0", [len(texts)], "INT64", [int("good" in text) for text in texts])]
 
 
-def sentiment_scores(texts):
+def sentiment_scores(texts: list[str]) -> list[InferOutput]:
     scores = [{0: 0.25, 1: 0.75} if "good" in text else {0: 0.9995, 1: 5e-05} for text in texts]
     return [InferOutput("output-0", [len(texts)], "BYTES", [str(one) for one in scores])]
 
 
-def tags(texts):
+def tags(texts: list[str]) -> list[InferOutput]:
     words = [["[CLS]", *text.split()] for text in texts]
     longest = max(map(len, words))
     flat = [is_good(word) for row in words for word in [*row, *[""] * (longest - len(row))]]
@@ -52,29 +56,29 @@ def tags(texts):
     ]
 
 
-def mask(texts):
+def mask(texts: list[str]) -> list[InferOutput]:
     if any("[MASK]" not in text for text in texts):
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     return [InferOutput("output-0", [len(texts)], "BYTES", ["good"] * len(texts))]
 
 
-def vectors(texts):
+def vectors(texts: list[str]) -> list[InferOutput]:
     rows = [(len(text), text.count("good"), 1) for text in texts]
     flat = [x / math.hypot(*row) for row in rows for x in row]
     return [InferOutput("output-0", [len(texts), 3], "FP64", flat)]
 
 
-def text(texts):
+def text(texts: list[str]) -> list[InferOutput]:
     raise ValueError("Model of type HuggingfaceGenerativeModel does not support inference")
 
 
-class Tiny(Model):
-    def __init__(self, name, answer):
+class Tiny(Model):  # type: ignore[misc]  # kserve is not installed here
+    def __init__(self, name: str, answer: Callable[[list[str]], list[InferOutput]]) -> None:
         super().__init__(name)
         self.answer = answer
         self.ready = True
 
-    def predict(self, payload: InferRequest, headers=None, response_headers=None):
+    def predict(self, payload: InferRequest, headers: Any = None, response_headers: Any = None) -> InferResponse:
         texts = [one.decode() if isinstance(one, bytes) else one for one in payload.inputs[0].data]
         return InferResponse(response_id=payload.id or "1", model_name=self.name, infer_outputs=self.answer(texts))
 

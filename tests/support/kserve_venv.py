@@ -70,6 +70,6 @@ def kserve_server() -> Iterator[str]:
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
-            return response.status == 200
+            return int(response.status) == 200
     except OSError:
         return False

@@ -29,7 +29,8 @@ class Kube:
         return None if response.status_code == 404 else _ok(response)
 
     def items(self, path: str) -> list[dict[str, Any]]:
-        return _ok(self.request("GET", path))["items"]
+        items: list[dict[str, Any]] = _ok(self.request("GET", path))["items"]
+        return items
 
     def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return _ok(self.request("POST", path, body))
@@ -57,4 +58,5 @@ def until(what: str, condition: Callable[[], T], seconds: float = 30) -> T:
 def _ok(response: requests.Response) -> dict[str, Any]:
     if not response.ok:
         raise AssertionError(f"{response.request.method} {response.request.url}: {response.status_code} {response.text[:2000]}")
-    return response.json()
+    body: dict[str, Any] = response.json()
+    return body

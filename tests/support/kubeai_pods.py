@@ -47,7 +47,7 @@ def pod_for(model: Object, system: dict[str, Any]) -> Object:
         "name": "server",
         "image": image,
         "ports": [{"name": "http", "containerPort": 8000}],
-        "resources": {kind: _times(profile.get(kind), count) for kind in ("requests", "limits") if profile.get(kind)},
+        "resources": {kind: _times(profile[kind], count) for kind in ("requests", "limits") if profile.get(kind)},
         "volumeMounts": [{"name": "dshm", "mountPath": "/dev/shm"}],
     }
     own = [{"name": k, "value": v} for k, v in sorted((spec.get("env") or {}).items())]

@@ -72,7 +72,8 @@ class Api:
         async with self._session.request(method, self._server + path, data=data, headers={"Content-Type": kind}) as answer:
             if answer.status >= 400:
                 raise ApiError(answer.status, await answer.text())
-            return await answer.json()
+            found: Object = await answer.json()
+            return found
 
     async def find(self, path: str) -> Object | None:
         try:

@@ -90,7 +90,7 @@ def kubeai_mappings(draw: st.DrawFn) -> dict[str, Any]:
     engine, schemes = draw(
         st.sampled_from([("VLLM", ("hf", "s3", "pvc")), ("OLlama", ("ollama",)), ("Infinity", ("hf",)), ("SGLang", ("hf",))])
     )
-    spec = draw(st.fixed_dictionaries({"url": urls(*schemes)}, optional=_kubeai_optional))
+    spec: dict[str, Any] = draw(st.fixed_dictionaries({"url": urls(*schemes)}, optional=_kubeai_optional))
     spec["engine"] = draw(st.sampled_from([engine, engine.lower(), engine.upper()])) if engine != "SGLang" else engine
     features = ["TextEmbedding", "Reranking"] if engine == "Infinity" else ["TextGeneration", "TextEmbedding", "Reranking"]
     spec["features"] = draw(st.lists(st.sampled_from(features), min_size=1, max_size=3))

@@ -107,8 +107,8 @@ class Identity(_Wire):
 class Endpoint(_Wire):
     """A served model.
 
-    Its clients (:meth:`openai`, :meth:`async_openai`, :meth:`oip`) reach it as ``service.api_server`` says. Through the API server
-    an answer comes whole, a streamed one too.
+    Its clients (:meth:`openai`, :meth:`async_openai`, :meth:`oip`) reach it as ``service.api_server`` says. Through the API
+    server an answer comes whole, a streamed one too.
     """
 
     identity: Identity
@@ -184,8 +184,8 @@ class Endpoint(_Wire):
         """A ready client of the Open Inference Protocol: predictions of a classifier, a fill-mask or an embedding model.
 
         ``options`` are those of :class:`~airflow_provider_llmserve.oip.client.OpenInferenceClient`
-        (``timeout``, ``retries``, ``concurrency``, ``batch_size``, ``transport``). Raises :class:`BadInput` where the model does not
-        speak it.
+        (``timeout``, ``retries``, ``concurrency``, ``batch_size``, ``transport``). Raises :class:`BadInput` where the model does
+        not speak it.
         """
         # Like the openai package, the client is made here and lives elsewhere.
         from airflow_provider_llmserve.oip.client import OpenInferenceClient

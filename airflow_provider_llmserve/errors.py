@@ -70,7 +70,8 @@ class NotOurs(LLMServeError):
 
 
 class Elsewhere(LLMServeError):
-    """The endpoint lives in another place (cluster, namespace, host, state folder) than the connection leads to. Nothing was done."""
+    """The endpoint lives in another place (cluster, namespace, host, state folder) than the connection leads to.
+    Nothing was done."""
 
     retryable = False
 

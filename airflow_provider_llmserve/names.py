@@ -10,7 +10,8 @@ from airflow_provider_llmserve.registry import RUNTIMES
 KINDS = tuple(dict.fromkeys(row.kind for row in RUNTIMES))
 """The kinds of serving run, as DigitalHub calls them; ``specs.KINDS`` has the spec of each."""
 OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-"""What names a serving run: an RFC 1123 subdomain, as the API server has it. No slash, so that it stays one segment of every path."""
+"""What names a serving run: an RFC 1123 subdomain, as the API server has it.
+No slash, so that it stays one segment of every path."""
 LONGEST_NAME = 253
 
 

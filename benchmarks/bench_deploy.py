@@ -2,7 +2,8 @@
 
 A real control plane (as in the cluster tests) with the stand-in for KubeAI's manager; the requests of the platform are counted at
 its client. Two last lines: ``apply_calls=…``, requests of one first deploy up to its write (preflight, find, apply; the wait is
-a watch), and ``noop_writes=…``, writes of a redeploy of the same spec (goal 0; dry runs write nothing), with the generation unchanged.
+a watch), and ``noop_writes=…``, writes of a redeploy of the same spec (goal 0;
+dry runs write nothing), with the generation unchanged.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Train a small classifier, serve it, judge it on tickets that it has not seen, ask it, tear down.
 
-The same file runs on this machine (extra ``local-hf``) and on a cluster: the connection ``llmserve_default`` decides. On a cluster,
-set the Airflow Variable ``llmserve_models`` to a bucket that its nodes read (``s3://models/classifiers``; the upload uses the
-worker's own AWS credentials), and ``llmserve_runtime`` to ``inferenceservice`` where KServe shall run it.
+The same file runs on this machine (extra ``local-hf``) and on a cluster: the connection ``llmserve_default`` decides. On a
+cluster, set the Airflow Variable ``llmserve_models`` to a bucket that its nodes read (``s3://models/classifiers``; the upload
+uses the worker's own AWS credentials), and ``llmserve_runtime`` to ``inferenceservice`` where KServe shall run it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def canonical(name: str) -> str:
-    """``name`` as model servers write it: a hub id without scheme (``org/model``), any other URL as it is, no slash at the end."""
+    """``name`` as model servers write it: a hub id without scheme (``org/model``), any other URL as it is,
+    no slash at the end."""
     return _HUB.sub("", name.strip()).rstrip("/")
 
 

@@ -49,8 +49,8 @@ def check(
 ) -> Findings:
     """Everything wrong with ``adapter``.
 
-    ``base_model`` is the declared base, ``max_rank`` the server's ``--max-lora-rank``, ``base_config`` the base's ``config.json``;
-    what is None is not compared.
+    ``base_model`` is the declared base, ``max_rank`` the server's ``--max-lora-rank``, ``base_config`` the base's
+    ``config.json``; what is None is not compared.
     """
     config, tensors = adapter.config, adapter.tensors
     errors = [

@@ -13,7 +13,8 @@ from airflow_provider_llmserve.errors import BadInput
 
 @dataclass(frozen=True)
 class Handover:
-    """An adapter to upload: where it lies, its name's stem, and the base it was declared to be for (canonical; None if nobody did)."""
+    """An adapter to upload: where it lies, its name's stem, and the base it was declared to be for (canonical;
+    None if nobody did)."""
 
     path: str
     stem: str

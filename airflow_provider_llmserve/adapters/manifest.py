@@ -32,6 +32,7 @@ class Manifest:
 
     @classmethod
     def of(cls, files: Iterable[Entry], base_model: str, rank: int) -> Manifest:
+        """The manifest of these files, in any order."""
         return cls(tuple(sorted(files)), base_model, rank)
 
     @property

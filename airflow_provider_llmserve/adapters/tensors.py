@@ -1,4 +1,5 @@
-"""The tensors of an adapter: named and paired as servers look them up (vLLM 0.33.0 ``lora/utils.py:parse_fine_tuned_lora_name``)."""
+"""The tensors of an adapter: named and paired as servers look them up (vLLM 0.33.0
+``lora/utils.py:parse_fine_tuned_lora_name``)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from airflow_provider_llmserve.errors import BadInput
 
 
 class Gate(BaseModel):
-    """Thresholds for one metric: at least one of ``min``, ``max`` and ``min_gain``, all of which must hold. Bounds are inclusive."""
+    """Thresholds for one metric: at least one of ``min``, ``max`` and ``min_gain``, all of which must hold.
+    Bounds are inclusive."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

@@ -1,8 +1,8 @@
 """Scores of one answer, and the figures they add up to.
 
-A metric is a meaning and three functions, found by its name in :data:`METRICS`; adding one is adding an entry, which plans, summaries
-and ``docs/metrics.md`` read. A sample's score lies in [0, 1], more is better. **An answer that never came counts as wrong** in every metric: missing data must not
-lift a mean.
+A metric is a meaning and three functions, found by its name in :data:`METRICS`; adding one is adding an entry, which plans,
+summaries and ``docs/metrics.md`` read. A sample's score lies in [0, 1], more is better. **An answer that never came counts as
+wrong** in every metric: missing data must not lift a mean.
 
 Exact match and its normalisation follow SQuAD's idea (Rajpurkar 2016) without dropping articles and punctuation, which do matter
 where a fine-tuned model has to keep a format. The interval is Wilson's (1927), the one to trust with few samples.
@@ -40,6 +40,7 @@ class Figure:
     high: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
+        """As the summary holds it: bounds only where there are any."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 

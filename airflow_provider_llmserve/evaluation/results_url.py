@@ -21,8 +21,8 @@ def default_url(
 ) -> str:
     """The URL of one try's results: one file for each DAG run, task, map index and try.
 
-    Under ``configured`` (Airflow's ``[llmserve] results``) where that is set; else beside a data set that lies in a store; else under
-    the worker's ``own`` folder, since the folder of a local data set is often the DAG folder, which is often read-only.
+    Under ``configured`` (Airflow's ``[llmserve] results``) where that is set; else beside a data set that lies in a store; else
+    under the worker's ``own`` folder, since the folder of a local data set is often the DAG folder, which is often read-only.
     """
     if configured:
         root = configured.rstrip("/")
@@ -37,8 +37,8 @@ def default_url(
 def part(text: str) -> str:
     """``text`` as one segment of a path: no two texts become one, and none climbs out of its folder.
 
-    What is no letter, digit, ``_``, ``-`` or inner dot is written as ``=`` and the hexadecimal of its UTF-8; a long one ends in the
-    digest of the whole.
+    What is no letter, digit, ``_``, ``-`` or inner dot is written as ``=`` and the hexadecimal of its UTF-8; a long one ends in
+    the digest of the whole.
     """
     plain = "".join(c if _PLAIN.fullmatch(c) else "".join(f"={b:02X}" for b in c.encode("utf-8", "surrogatepass")) for c in text)
     if plain.startswith("."):

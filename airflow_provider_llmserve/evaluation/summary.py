@@ -61,7 +61,8 @@ def summarise(
 
 
 def latency(seconds: Sequence[float]) -> dict[str, float]:
-    """Median and 95th percentile in seconds, the latter from twenty samples on; below that it would be the maximum by another name."""
+    """Median and 95th percentile in seconds, the latter from twenty samples on;
+    below that it would be the maximum by another name."""
     if not seconds:
         return {}
     if len(seconds) == 1:

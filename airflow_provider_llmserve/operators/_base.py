@@ -110,7 +110,8 @@ class PlatformOperator(BaseOperator):
         return asyncio.run(run()), conn_id
 
     def confirm(self, endpoint: Endpoint) -> None:
-        """Raises where the endpoint does not name what stands there: :func:`~airflow_provider_llmserve.platforms.lifecycle.confirm`."""
+        """Raises where the endpoint does not name what stands there:
+        :func:`~airflow_provider_llmserve.platforms.lifecycle.confirm`."""
         from airflow_provider_llmserve.platforms.lifecycle import confirm, target_of
 
         self.on_platform(lambda platform: confirm(platform, target_of(endpoint)), endpoint.identity.connection or None)

@@ -9,10 +9,11 @@ VARIABLE = "llmserve_instance"
 
 
 def airflow_instance() -> str:
-    """``[llmserve] instance`` where it is set, else an id that the first serve task of this Airflow makes and keeps in a Variable.
+    """``[llmserve] instance`` where it is set, else an id that the first serve task of this Airflow makes and keeps in a
+    Variable.
 
-    Empty where no task runs (an operator called by hand). Raises ``AirflowRuntimeError`` where the Variables cannot be read: an id
-    made anew would disown all that was deployed.
+    Empty where no task runs (an operator called by hand). Raises ``AirflowRuntimeError`` where the Variables cannot be read: an
+    id made anew would disown all that was deployed.
     """
     from airflow.sdk import Variable
     from airflow.sdk.configuration import conf

@@ -17,8 +17,8 @@ _ASKED = ("endpoint", "dataset", "adapter", "metrics", "gates", "baseline", "res
 class EvaluateOperator(PlatformOperator):
     """Ask a served model every row of a data set, score the answers, and fail where a gate is missed.
 
-    Before the first request and after the last it looks whether the endpoint still names what stands there, and fails where another
-    run's model, or another spec, took the place.
+    Before the first request and after the last it looks whether the endpoint still names what stands there, and fails where
+    another run's model, or another spec, took the place.
 
     Returns a summary: ``metrics`` (mean and, for proportions, a 95 % interval), ``errors`` by class, ``gates`` with their
     figures, ``verdict``, ``latency_s``, the data set's digest, and ``results``, the URL of the per-sample results. A failed
@@ -30,7 +30,8 @@ class EvaluateOperator(PlatformOperator):
     :param adapter: which adapter to ask, by its name or its stem before the digest; None asks the base. (templated)
     :param metrics: names out of ``docs/metrics.md``; None: ``exact_match`` for text, ``accuracy`` and ``macro_f1`` for a
         classifier. (templated)
-    :param gates: thresholds, ``{"metric": "exact_match", "min": 0.8}`` (also ``max``, and ``min_gain`` over the baseline). (templated)
+    :param gates: thresholds, ``{"metric": "exact_match", "min":
+        0.8}`` (also ``max``, and ``min_gain`` over the baseline). (templated)
     :param baseline: another evaluation's output, on the same data set and asked alike, for ``min_gain``. (templated)
     :param results: URL for the per-sample results, JSON lines, which replace what lies there once they are complete; None:
         ``<dag>/<run>/<task>/<try>.jsonl`` under Airflow's ``[llmserve] results``, else beside a data set that lies in a store

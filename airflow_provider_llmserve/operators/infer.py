@@ -21,8 +21,8 @@ class InferOperator(PlatformOperator):
     Returns a list of objects, by the endpoint's task: ``{"label": 2, "scores": {"0": 0.1, …}}`` for sequence classification,
     ``{"labels": [0, 3, …], "offsets": …}`` for token classification, ``{"text": "capital"}`` for fill-mask, ``{"vector": […]}``
     for embeddings; ``scores`` and ``offsets`` where the server was told to return them. All or nothing: one text that
-    cannot be answered fails the task, and so does another model that took the endpoint's place meanwhile. What is returned goes to
-    XCom, so this is for what fits there.
+    cannot be answered fails the task, and so does another model that took the endpoint's place meanwhile. What is returned goes
+    to XCom, so this is for what fits there.
 
     :param endpoint: a HuggingFace-serve task's output. (templated)
     :param inputs: the texts. (templated)

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 class SweepOperator(PlatformOperator):
-    """Tear down every serving run that this Airflow instance deployed with a ``ttl`` that has passed, in the place of the connection.
+    """Tear down every serving run that this Airflow instance deployed with a ``ttl`` that has passed,
+    in the place of the connection.
 
-    Nothing else: neither what has no ``ttl``, nor what another Airflow instance or somebody else made, and never because a DAG run
-    has ended. What was deployed again since the look is left alone. Returns what it found, each with ``kind``, ``name``,
+    Nothing else: neither what has no ``ttl``, nor what another Airflow instance or somebody else made, and never because a DAG
+    run has ended. What was deployed again since the look is left alone. Returns what it found, each with ``kind``, ``name``,
     ``expired`` (ISO time) and ``deleted``. One that cannot be deleted fails the task after the others were.
 
     :param dry_run: say what would be taken away, and delete nothing.

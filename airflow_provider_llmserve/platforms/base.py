@@ -56,7 +56,8 @@ class ServingRun:
 
     ``version`` is whatever the platform compares for optimistic concurrency (a resourceVersion). ``owner`` is None, and so is
     ``spec``, where the object was not made by this package. ``previous`` is what a rollback puts back while this spec is not
-    ``proven``. ``expires`` is when it may be swept away. ``native`` is the platform's own view (raw objects), for the platform alone.
+    ``proven``. ``expires`` is when it may be swept away.
+    ``native`` is the platform's own view (raw objects), for the platform alone.
     """
 
     kind: str

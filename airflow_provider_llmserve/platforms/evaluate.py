@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 def evaluate(plan: EvaluationPlan, *, results: str, confirm: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Ask every row, store the per-sample results, return the summary. What the verdict is raises nothing.
 
-    Reads and writes outside of the event loop (see :mod:`.storage`). ``results`` is where the per-sample results go. ``confirm`` raises
-    where the endpoint does not name what stands there (any more): asked before the first request and after the last, or the answers
-    of another model would be reported as this one's.
+    Reads and writes outside of the event loop (see :mod:`.storage`). ``results`` is where the per-sample results go. ``confirm``
+    raises where the endpoint does not name what stands there (any more): asked before the first request and after the last, or
+    the answers of another model would be reported as this one's.
     """
     data = storage.read(plan.dataset)
     sha256 = hashlib.sha256(data).hexdigest()

@@ -1,9 +1,9 @@
 """How a failure shows itself, as data: a text found somewhere → a word of ``reason_table``. One row a cause and place.
 
-Read in vLLM 0.8.5, 0.10.2, 0.24.0 and 0.33.0, huggingfaceserver and storage-initializer 0.20.0, Kubernetes 1.36.3, containerd 2.4,
-KServe 0.20.0, Ollama 0.11.11 and 0.33, Infinity 0.0.77, KubeAI 0.22.1, llama.cpp (xllamacpp 2026.10); most were seen in a run.
-Add a row for a text that is not here yet, with its case in ``tests/pure/cases/texts.yaml``, then ``make docs``. The first row that
-fits wins: one that hides a later one fails ``tests/pure/test_causes.py``.
+Read in vLLM 0.8.5, 0.10.2, 0.24.0 and 0.33.0, huggingfaceserver and storage-initializer 0.20.0, Kubernetes 1.36.3, containerd
+2.4, KServe 0.20.0, Ollama 0.11.11 and 0.33, Infinity 0.0.77, KubeAI 0.22.1, llama.cpp (xllamacpp 2026.10); most were seen in a
+run. Add a row for a text that is not here yet, with its case in ``tests/pure/cases/texts.yaml``, then ``make docs``. The first
+row that fits wins: one that hides a later one fails ``tests/pure/test_causes.py``.
 """
 
 from __future__ import annotations

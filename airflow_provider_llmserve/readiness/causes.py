@@ -1,7 +1,7 @@
 """Which cause a text names: the search through ``cause_table``.
 
-The last line of a log is seldom the cause, so the whole text is searched. A row is tried only in its place and for its system; the
-first that matches wins. Nothing here raises, whatever the text.
+The last line of a log is seldom the cause, so the whole text is searched. A row is tried only in its place and for its system;
+the first that matches wins. Nothing here raises, whatever the text.
 """
 
 from __future__ import annotations

@@ -19,14 +19,16 @@ EXITS_OF_OUR_MAKING = 2
 EXITS_OF_THE_WORLD = 5
 """So many where the world may mend it meanwhile (a model uploaded late, a hub that comes back), or where no cause is known."""
 _RESET = timedelta(minutes=10)
-# The kubelet forgets a container's back-off after it ran for twice the longest back-off (flowcontrol.Backoff, MaxContainerBackOff 5 min).
+# The kubelet forgets a container's back-off after it ran for twice the longest back-off
+# (flowcontrol.Backoff, MaxContainerBackOff 5 min).
 _SLACK = timedelta(seconds=10)
 _MENDABLE = frozenset(row.word for row in (*FETCH, *ADAPTER))
 
 
 @dataclass(frozen=True)
 class Container:
-    """A container's status beside its spec. ``last_exit`` is the newest ``terminated`` of state and lastState; empty where it ended well."""
+    """A container's status beside its spec. ``last_exit`` is the newest ``terminated`` of state and lastState;
+    empty where it ended well."""
 
     name: str
     init: bool

@@ -1,4 +1,5 @@
-"""Events about an object, in either API: core/v1 (``involvedObject``, ``message``, ``count``) or events.k8s.io/v1 (``regarding``, ``note``, ``series``)."""
+"""Events about an object, in either API: core/v1 (``involvedObject``, ``message``,
+``count``) or events.k8s.io/v1 (``regarding``, ``note``, ``series``)."""
 
 from __future__ import annotations
 
@@ -45,4 +46,5 @@ def event_time(event: Object) -> datetime | None:
 
 
 def event_text(event: Object) -> str:
+    """What it says, in either API: ``message`` of core/v1, ``note`` of events.k8s.io."""
     return text(event, "message") or text(event, "note")

@@ -64,14 +64,17 @@ def moment(value: Any, *path: str) -> datetime | None:
 
 
 def name_of(value: Object) -> str:
+    """``metadata.name``, empty where there is none."""
     return text(value, "metadata", "name")
 
 
 def uid_of(value: Object) -> str:
+    """``metadata.uid``, empty where there is none."""
     return text(value, "metadata", "uid")
 
 
 def labels_of(value: Object) -> Mapping[str, Any]:
+    """``metadata.labels``, empty where there are none."""
     return mapping(value, "metadata", "labels")
 
 
@@ -86,6 +89,7 @@ def condition(value: Object, kind: str) -> Mapping[str, Any]:
 
 
 def is_true(value: Object, kind: str) -> bool:
+    """The status condition of that type stands and says ``True``."""
     return condition(value, kind).get("status") == "True"
 
 

@@ -71,9 +71,11 @@ class Observed:
         return None
 
     def with_replies(self, *replies: Reply) -> Observed:
+        """The same snapshot with more answers of the model."""
         return replace(self, replies=(*self.replies, *replies))
 
     def with_logs(self, *logs: PodLog) -> Observed:
+        """The same snapshot with more logs."""
         return replace(self, logs=(*self.logs, *logs))
 
 

@@ -1,7 +1,7 @@
 """What is wrong with a pod: the one diagnosis that every runtime on Kubernetes shares.
 
-The rules follow the kubelet of Kubernetes 1.36 and are ordered, first match wins: thrown out, not scheduled, a container that cannot
-be made, a container that ended, a container that runs and is not ready.
+The rules follow the kubelet of Kubernetes 1.36 and are ordered, first match wins: thrown out, not scheduled, a container that
+cannot be made, a container that ended, a container that runs and is not ready.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def diagnose_pod(
 ) -> PodTrouble | None:
     """What stands in the pod's way, or None where nothing does (it serves, starts, or ends as it was told to).
 
-    ``system`` (a key of ``cause_table.FAMILY``) says what its main containers run where their images do not; ``grace`` is how long it
-    may wait for a node.
+    ``system`` (a key of ``cause_table.FAMILY``) says what its main containers run where their images do not; ``grace`` is how
+    long it may wait for a node.
     """
     thrown_out = _thrown_out(pod, observed)
     if thrown_out or terminating(pod):
@@ -113,8 +113,8 @@ def trouble_verdict(trouble: PodTrouble, *, serving: bool, note: str = "") -> Ve
 
 @dataclass(frozen=True)
 class WantedLog:
-    """A container's log that would tell more. ``previous``: of the run before its last restart; ``growing``: it runs, so its log has
-    more to say later; ``restarts`` tells one run of the container from the next."""
+    """A container's log that would tell more. ``previous``: of the run before its last restart; ``growing``: it runs, so its log
+    has more to say later; ``restarts`` tells one run of the container from the next."""
 
     pod: str
     container: str
@@ -124,8 +124,8 @@ class WantedLog:
 
 
 def logs_wanted(observed: Observed) -> tuple[WantedLog, ...]:
-    """Which logs would help: of containers that ended, of those that run and fail their probe, and of all that run once a request was
-    answered by a 5xx."""
+    """Which logs would help: of containers that ended, of those that run and fail their probe, and of all that run once a request
+    was answered by a 5xx."""
     wanted: dict[WantedLog, None] = {}
     broken = any(r.status >= 500 for r in observed.replies)
     for pod in observed.of("Pod"):

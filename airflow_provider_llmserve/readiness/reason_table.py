@@ -1,7 +1,7 @@
 """The frozen words of a verdict, as data: one row a word.
 
-A cause that stays with the same input is impossible, one that Kubernetes or the server tries again by itself is waiting. Rows may be
-added; a word is never renamed, and never changes its class, without an entry in the changelog
+A cause that stays with the same input is impossible, one that Kubernetes or the server tries again by itself is waiting. Rows may
+be added; a word is never renamed, and never changes its class, without an entry in the changelog
 (``tests/pure/test_readiness_reasons.py`` holds the list).
 """
 
@@ -26,6 +26,7 @@ class Reason:
 
     @property
     def impossible(self) -> bool:
+        """Whether it ends a wait at once."""
         return self.reason_class is ReasonClass.IMPOSSIBLE
 
 

@@ -30,8 +30,8 @@ def verdict(
     """A verdict with class, retry and (unless given) advice of the word ``reason``. KeyError for a word not in the table.
 
     ``fatal`` overrides the class where a count or a clock decides, which is so in four cases only: a container that has not
-    failed often enough yet (False), a pull that failed only once (False), a pod unschedulable for longer than its grace (True), and a
-    dead pod under KubeAI, which counts it as a replica and never makes another (True).
+    failed often enough yet (False), a pull that failed only once (False), a pod unschedulable for longer than its grace (True),
+    and a dead pod under KubeAI, which counts it as a replica and never makes another (True).
     """
     row = REASONS[reason]
     reason_class = row.reason_class

@@ -1,7 +1,7 @@
 """How far a Deployment's rollout is, from Deployment, ReplicaSets and pods.
 
-The order is kstatus' (kubernetes-sigs/cli-utils pkg/kstatus/status/core.go deploymentConditions): generation, paused, counts. Beyond it
-the pods themselves are counted, for the Deployment's figures trail them, and ``ProgressDeadlineExceeded`` is no cause:
+The order is kstatus' (kubernetes-sigs/cli-utils pkg/kstatus/status/core.go deploymentConditions): generation, paused, counts.
+Beyond it the pods themselves are counted, for the Deployment's figures trail them, and ``ProgressDeadlineExceeded`` is no cause:
 the controller goes on trying, and pods may still come (pkg/controller/deployment/progress.go).
 """
 
@@ -35,7 +35,8 @@ HASH_LABEL = "pod-template-hash"
 
 @dataclass(frozen=True)
 class Progress:
-    """``reason`` is empty when the rollout is complete: every pod asked for is of the newest template and Ready, no other is left.
+    """``reason`` is empty when the rollout is complete:
+    every pod asked for is of the newest template and Ready, no other is left.
 
     ``pods`` and ``old_pods`` are those of the newest and of earlier templates, without terminating ones and corpses.
     """
@@ -71,7 +72,8 @@ def replica_sets(deployment: Object, observed: Observed) -> list[Object]:
 
 
 def current_replica_set(deployment: Object, observed: Observed) -> Object | None:
-    """The ReplicaSet of the Deployment's present template (EqualIgnoreHash, pkg/controller/deployment/util), None before it is made."""
+    """The ReplicaSet of the Deployment's present template (EqualIgnoreHash, pkg/controller/deployment/util),
+    None before it is made."""
     template = _without_hash(mapping(deployment, "spec", "template"))
     for one in replica_sets(deployment, observed):
         if _without_hash(mapping(one, "spec", "template")) == template:

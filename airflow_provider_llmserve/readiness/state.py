@@ -49,7 +49,8 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where a verdict comes from: ``Pod model-x-1``, ``containerStatuses[server].state.waiting``, the words found there, and when."""
+    """Where a verdict comes from: ``Pod model-x-1``, ``containerStatuses[server].state.waiting``,
+    the words found there, and when."""
 
     object: str
     field: str

@@ -27,6 +27,7 @@ def histories(folder: Path) -> list[Path]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Judge every history of a folder and print the figures. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m airflow_provider_llmserve.replay", description=__doc__)
     parser.add_argument("folder", type=Path, help="a folder of histories (.jsonl, .jsonl.gz), or one of them")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every verdict that differs from the one before it")

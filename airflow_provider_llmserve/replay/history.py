@@ -36,9 +36,9 @@ _KINDS = {
     "inferenceservices": "InferenceService",
 }
 FRESH = 2.0
-"""Seconds for which an answer shows that something serves. A platform asks every name anew for every verdict; a recording asks one name now
-and then, so its older answers to other names are handed on beside a fresh one, and none without. An answer that shows something
-wrong is kept until the next one to the same question."""
+"""Seconds for which an answer shows that something serves. A platform asks every name anew for every verdict; a recording asks
+one name now and then, so its older answers to other names are handed on beside a fresh one, and none without. An answer that
+shows something wrong is kept until the next one to the same question."""
 FIRST_LOOK = 0.5
 """Seconds within which a recording lists what stands there at its start."""
 _TIME = re.compile(r'"(\w+)": ?"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"')
@@ -95,6 +95,7 @@ class History:
 
     @property
     def want(self) -> Object:
+        """The object as the client last asked for it."""
         return mapping(self.header, "want")
 
     @property
@@ -109,6 +110,7 @@ class History:
 
     @property
     def present(self) -> bool:
+        """Whether the client wants the object to be there; False in recordings of a deletion."""
         return self.header.get("asked") != "absent"
 
     @property
@@ -118,6 +120,7 @@ class History:
 
     @property
     def seconds(self) -> float:
+        """How long the recording is."""
         return float(self.header.get("seconds") or (self.lines[-1]["t"] if self.lines else 0.0))
 
     @property
@@ -127,9 +130,11 @@ class History:
         return frozenset(_KINDS[last] for p in paths if (last := p.rsplit("/", 1)[-1]) in _KINDS)
 
     def now(self, t: float) -> datetime:
+        """The time of day at second ``t``."""
         return self.began + timedelta(seconds=t)
 
     def truth_at(self, t: float) -> Truth:
+        """What was so at second ``t``; before the first entry, the first."""
         return [entry for entry in self.truth if entry.start <= t or entry is self.truth[0]][-1]
 
     def expected(self) -> Expected:
@@ -145,8 +150,9 @@ class History:
         return Expected(manifest=self.want, applied_at=at, present=self.present, before=before)
 
     def times(self, every: float = 1.0, apart: float = 0.0) -> list[float]:
-        """The moments at which a verdict could change, from the client's request on: every line, every change of the truth, the end,
-        and (for rules with a clock) one each ``every`` seconds. Of moments less than ``apart`` seconds apart only the last is kept."""
+        """The moments at which a verdict could change, from the client's request on: every line, every change of the truth, the
+        end, and (for rules with a clock) one each ``every`` seconds. Of moments less than ``apart`` seconds apart only the last
+        is kept."""
         first = max(self.asked_at, FIRST_LOOK)
         found = {line["t"] for line in self.lines} | {entry.start for entry in self.truth} | {self.seconds}
         found |= {first + every * n for n in range(int(max(self.seconds - first, 0.0) / every) + 1)}

@@ -1,4 +1,5 @@
-"""The ways of serving on Kubernetes: a family of modules for each kind of serving run, one module for each row of ``registry``."""
+"""The ways of serving on Kubernetes: a family of modules for each kind of serving run,
+one module for each row of ``registry``."""
 
 from __future__ import annotations
 

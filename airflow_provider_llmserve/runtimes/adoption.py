@@ -1,9 +1,10 @@
 """Taking somebody else's object over, and giving it back. Pure.
 
-A server-side apply of ours adds to what others set: their container would run beside ours. What the API server calls the managers of the
-fields decides what an apply removes: fields that the applier owns and no longer names. So the former managers' part of ``spec`` becomes
-ours first (as client-go's ``csaupgrade.UpgradeManagedFields`` does for kubectl), and then our apply drops what it does not ask for.
-Labels and annotations stay whose they are; so does what a subresource wrote (a status, an autoscaler's scale).
+A server-side apply of ours adds to what others set: their container would run beside ours. What the API server calls the managers
+of the fields decides what an apply removes: fields that the applier owns and no longer names. So the former managers' part of
+``spec`` becomes ours first (as client-go's ``csaupgrade.UpgradeManagedFields`` does for kubectl), and then our apply drops what
+it does not ask for. Labels and annotations stay whose they are; so does what a subresource wrote (a status, an autoscaler's
+scale).
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ def _unite(into: dict[str, Any], fields: Mapping[str, Any]) -> None:
 
 
 def _paths(fields: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """The leaves of a FieldsV1 set. Keys are ``f:<name>``, ``k:<JSON of a list's key>``, ``v:<value>``; ``.`` is the node itself."""
+    """The leaves of a FieldsV1 set. Keys are ``f:<name>``, ``k:<JSON of a list's key>``, ``v:<value>``;
+    ``.`` is the node itself."""
     for key, inner in fields.items():
         if key == ".":
             continue
@@ -133,7 +135,8 @@ def _element(key: str) -> str:
 
 
 def _absent(planned: Manifest, path: str) -> bool:
-    """Whether the manifest has nothing at the path; an element of a list is looked up by its name, or else by any of its values."""
+    """Whether the manifest has nothing at the path;
+    an element of a list is looked up by its name, or else by any of its values."""
     here: Any = planned
     for step in path.replace("[", ".[").split("."):
         if step.startswith("["):

@@ -1,7 +1,8 @@
 """What one way of serving on Kubernetes is: pure functions over a spec and over what was observed.
 
-A runtime is a module with the members of :class:`RuntimeOf`. Adding a runtime is adding a module and a row in ``registry.RUNTIMES``.
-Nothing here does I/O, reads a clock or knows Airflow; the kubernetes platform carries out what these functions say.
+A runtime is a module with the members of :class:`RuntimeOf`. Adding a runtime is adding a module and a row in
+``registry.RUNTIMES``. Nothing here does I/O, reads a clock or knows Airflow; the kubernetes platform carries out what these
+functions say.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class RuntimeOf(Protocol[Spec]):
         ...
 
     def descends(self, pod: Mapping[str, Any], *, name: str, uid: str) -> bool:
-        """Whether the pod comes from the object of that name (and ``uid``, where that is known), which may be gone, as may what stands
-        between them. A label alone says nothing: anybody may carry it. Total: any field may be missing."""
+        """Whether the pod comes from the object of that name (and ``uid``, where that is known), which may be gone, as may what
+        stands between them. A label alone says nothing: anybody may carry it. Total: any field may be missing."""
         ...
 
     def assess(self, expected: Expected, observed: Observed, now: datetime) -> Verdict:
@@ -84,5 +85,6 @@ class Telling(Protocol[Spec]):
     """A runtime that has something to tell about a deployment in which nothing is wrong."""
 
     def notes(self, spec: Spec, *, name: str, settings: Settings) -> Sequence[str]:
-        """What the deployer should know: defaults that were chosen, what a cluster will do with the spec. Said once, in the log."""
+        """What the deployer should know: defaults that were chosen, what a cluster will do with the spec.
+        Said once, in the log."""
         ...

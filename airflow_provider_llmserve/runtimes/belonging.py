@@ -1,7 +1,7 @@
 """Whose an object beside the primary one is: a Service, a claim, a Secret, the ConfigMap of a record. Pure.
 
-A name says nothing: another team's claim may stand under the very name that ours would have. Ours are known by two marks that only
-we set together: our label, and an owner reference to the serving run's primary object.
+A name says nothing: another team's claim may stand under the very name that ours would have. Ours are known by two marks that
+only we set together: our label, and an owner reference to the serving run's primary object.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Belonging:
         """Why ``thing`` is not this serving run's, in words; empty where it is.
 
         A reference to an object of our kind and name but of another uid is of an earlier deployment that the garbage collector is
-        still taking away: ours. The record's ConfigMap is written before the object that it belongs to, so one that holds a record
-        and was not tied yet is ours too.
+        still taking away: ours. The record's ConfigMap is written before the object that it belongs to, so one that holds a
+        record and was not tied yet is ours too.
         """
         label = labels_of(thing).get(_LABEL)
         if label != _OURS:

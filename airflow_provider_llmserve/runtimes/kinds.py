@@ -18,6 +18,7 @@ class Kind:
 
     @property
     def api_version(self) -> str:
+        """As manifests spell it: ``apps/v1``, ``v1``."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
 

@@ -1,8 +1,9 @@
 """What is left of a serving run that is being deleted. Pure.
 
-Its primary object by uid; Deployments, ReplicaSets and pods by the chain of their owners' uids. The garbage collector takes owners before
-what they own, and the kinds are not listed at one moment: who looks late finds a ReplicaSet whose Deployment is gone, and the chain
-tells nothing of its pods. So a pod that descends from the object by name counts too, unless another object has the name by now.
+Its primary object by uid; Deployments, ReplicaSets and pods by the chain of their owners' uids. The garbage collector takes
+owners before what they own, and the kinds are not listed at one moment: who looks late finds a ReplicaSet whose Deployment is
+gone, and the chain tells nothing of its pods. So a pod that descends from the object by name counts too, unless another object
+has the name by now.
 """
 
 from __future__ import annotations

@@ -27,9 +27,9 @@ def scaled(
     """The spec with other figures; what is not named stays.
 
     KubeAI-text: ``replicas`` pins the number (``autoscaling_disabled`` turns on, and the bounds are kept but ignored); naming
-    a bound lets the autoscaler decide again, and ``min_replicas=0`` lets it go to zero when idle. HuggingFace-serve as a Deployment has ``replicas`` alone; as an
-    InferenceService also ``min_replicas``, ``max_replicas`` and ``target_requests`` (its ``scale_target``), and ``replicas``
-    takes the place of both bounds.
+    a bound lets the autoscaler decide again, and ``min_replicas=0`` lets it go to zero when idle. HuggingFace-serve as a
+    Deployment has ``replicas`` alone; as an InferenceService also ``min_replicas``, ``max_replicas`` and ``target_requests`` (its
+    ``scale_target``), and ``replicas`` takes the place of both bounds.
 
     Raises :class:`BadInput` for figures that the runtime has not, for 0 ``replicas`` (the remedy is to stop), for a pin and
     bounds at once, and where nothing is named.

@@ -45,6 +45,7 @@ def from_digitalhub(document: Any) -> ServeSpec:
 
 
 def is_digitalhub(value: Any) -> bool:
+    """Whether it looks like a DigitalHub entity, a list of them, or a mapping of them by part (function, run, task)."""
     if isinstance(value, (list, tuple)):
         return bool(value) and all(_is_entity(v) for v in value)
     return _is_entity(value) or (

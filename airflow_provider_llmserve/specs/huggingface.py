@@ -71,8 +71,8 @@ class HuggingFaceServe(ServeSpec):
 
     path: Place
     """Where the model is: ``hf://org/model``, with ``:revision`` if need be, which the server downloads itself; or a folder in
-    ``s3://``, ``gs://``, ``https://`` …, which is fetched before it starts; or an absolute path, a folder in one of ``volumes``. ``huggingface://`` is stored as ``hf://``.
-    Flags ``--model_id`` and ``--model_revision``, or ``--model_dir``."""
+    ``s3://``, ``gs://``, ``https://`` …, which is fetched before it starts; or an absolute path, a folder in one of ``volumes``.
+    ``huggingface://`` is stored as ``hf://``. Flags ``--model_id`` and ``--model_revision``, or ``--model_dir``."""
     model_name: str = "model"
     """Name of the model in requests: letters, digits, ``_``, ``-`` and dots. Flag ``--model_name``."""
     image: Word | None = None
@@ -150,7 +150,8 @@ class HuggingFaceServe(ServeSpec):
     storage_secret: ObjectName | None = None
     """Secret with the credentials for fetching the model from a store."""
     min_replicas: WholeOrZero | None = None
-    """Fewest replicas; InferenceService only. 0 scales to zero in Knative mode. InferenceService ``spec.predictor.minReplicas``."""
+    """Fewest replicas; InferenceService only. 0 scales to zero in Knative mode.
+    InferenceService ``spec.predictor.minReplicas``."""
     max_replicas: Whole | None = None
     """Most replicas; InferenceService only. ``spec.predictor.maxReplicas``."""
     scale_target: Whole | None = None

@@ -88,7 +88,8 @@ class PrefixHash(Spec):
     """Percent of the mean load that one replica may carry before the next one takes over; at least 100.
     Model ``spec.loadBalancing.prefixHash.meanLoadFactor``."""
     replication: Whole = 256
-    """Places of each replica on the hash ring. KubeAI refuses to change it. Model ``spec.loadBalancing.prefixHash.replication``."""
+    """Places of each replica on the hash ring. KubeAI refuses to change it. Model
+    ``spec.loadBalancing.prefixHash.replication``."""
     prefix_char_length: Whole = 100
     """Characters of a prompt's beginning that are hashed. Model ``spec.loadBalancing.prefixHash.prefixCharLength``."""
 
@@ -111,7 +112,8 @@ class Scaling(Spec):
     replicas: Annotated[
         Whole, count_from_one("to serve nothing use StopOperator; to scale to zero when idle set min_replicas: 0")
     ] = 1
-    """Replicas while ``autoscaling_disabled``; with autoscaling on KubeAI decides, and this is not sent. Model ``spec.replicas``."""
+    """Replicas while ``autoscaling_disabled``; with autoscaling on KubeAI decides, and this is not sent.
+    Model ``spec.replicas``."""
     min_replicas: WholeOrZero = 1
     """Fewest replicas under autoscaling. 0 scales to zero when idle; a request for the base model wakes it. KubeAI does not
     count requests for adapters, so with adapters served keep it at 1 or more. Model ``spec.minReplicas``."""

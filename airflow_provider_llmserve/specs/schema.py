@@ -130,6 +130,7 @@ def _allowed(prop: Schema) -> str:
 
 
 def main() -> None:
+    """Write the schemas and the reference page into the checkout."""
     for path, text in files(Path(__file__).parents[2]).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

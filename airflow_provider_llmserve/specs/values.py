@@ -16,7 +16,8 @@ MAX_INT64 = 2**63 - 1
 
 
 def any_case(literal: Any, old_names: Mapping[str, str] | None = None) -> BeforeValidator:
-    """Accept the words of a ``Literal``, or of a tuple, in any case, and store the canonical one; refuse others with the nearest."""
+    """Accept the words of a ``Literal``, or of a tuple, in any case, and store the canonical one;
+    refuse others with the nearest."""
     words = literal if isinstance(literal, tuple) else get_args(literal)
     known = {w.lower(): w for w in words} | {old.lower(): new for old, new in (old_names or {}).items()}
 
@@ -86,6 +87,7 @@ def _place(value: str) -> str:
 
 
 def no_bool(value: Any) -> Any:
+    """Python takes ``True`` for 1; here it raises :class:`ValueError`."""
     if isinstance(value, bool):
         raise ValueError("should be a whole number, not true or false")
     return value
@@ -120,6 +122,7 @@ def _pairs(value: Any) -> Any:
 
 
 def once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Each value once, where it stood first."""
     return tuple(dict.fromkeys(values))
 
 

@@ -1,7 +1,7 @@
 """Writes tickets-train.jsonl and tickets-eval.jsonl: this repository's own text, tickets to a help desk in four classes.
 
-A ticket is a subject and a problem. Two thirds of the pairs are for training, the others for the evaluation, in other phrasings: its
-words were seen, its sentences were not. Run it again after an edit: ``python example_dags/data/generate_tickets.py``.
+A ticket is a subject and a problem. Two thirds of the pairs are for training, the others for the evaluation, in other phrasings:
+its words were seen, its sentences were not. Run it again after an edit: ``python example_dags/data/generate_tickets.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A deployment is written whole or not at all: what can be known is refused before the first write, what fails later is taken back."""
+"""A deployment is written whole or not at all: what can be known is refused before the first write,
+what fails later is taken back."""
 
 from __future__ import annotations
 

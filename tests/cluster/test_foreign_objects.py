@@ -1,4 +1,5 @@
-"""Objects of others under the names that ours would have: refused, and to the last byte what they were, whatever becomes of us."""
+"""Objects of others under the names that ours would have:
+refused, and to the last byte what they were, whatever becomes of us."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ async def test_it_is_refused_and_outlives_serve_update_failure_and_teardown(
 async def test_what_comes_between_the_look_and_the_write_is_given_up_again(
     hf_platform: KubernetesPlatform, ns: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else's claim is made in the moment before ours is written: nothing of ours stays in it, and our deployment goes."""
+    """Somebody else's claim is made in the moment before ours is written:
+    nothing of ours stays in it, and our deployment goes."""
     kind, body, fields = BESIDE["a claim"]
     made: list[Callable[[], dict[str, Any] | None]] = []
     apply = hf_platform.client.apply
@@ -143,8 +145,8 @@ async def test_what_took_the_place_of_ours_is_neither_written_nor_pruned(hf_plat
 
 
 async def test_an_object_of_another_serving_run_of_ours_is_refused(hf_platform: KubernetesPlatform, ns: Namespace) -> None:
-    """``bert-data`` is what the run ``bert`` would call its claim ``data``; here a run called ``bert-data`` has a Service of that name,
-    and the run ``bert`` wants it as its alias."""
+    """``bert-data`` is what the run ``bert`` would call its claim ``data``; here a run called ``bert-data`` has a Service of that
+    name, and the run ``bert`` wants it as its alias."""
     await serve(hf_platform, want(name="bert-data"), timeout=30)
     before = ns.get("services", "bert-data")
     with pytest.raises(BadInput, match="belongs to Deployment bert-data"):

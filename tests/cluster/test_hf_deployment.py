@@ -1,4 +1,5 @@
-"""HuggingFace-serve as a Deployment, from preflight to teardown: real Deployment, ReplicaSet, garbage and quota controllers, kwok as kubelet."""
+"""HuggingFace-serve as a Deployment, from preflight to teardown:
+real Deployment, ReplicaSet, garbage and quota controllers, kwok as kubelet."""
 
 from __future__ import annotations
 

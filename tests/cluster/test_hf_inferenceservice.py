@@ -1,4 +1,5 @@
-"""HuggingFace-serve as an InferenceService, from preflight to teardown: the stand-in for KServe's controller, real controllers below it."""
+"""HuggingFace-serve as an InferenceService, from preflight to teardown:
+the stand-in for KServe's controller, real controllers below it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The published Role is enough, and nothing in it is too much.
 
-Every runtime is taken through its life with a login that has only the Role, while the verbs that its requests need are noted: none may be
-refused, and each granted verb must have been needed.
+Every runtime is taken through its life with a login that has only the Role, while the verbs that its requests need are noted:
+none may be refused, and each granted verb must have been needed.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ class Noted:
 
 
 async def life(platform: KubernetesPlatform, cluster: Cluster, settings: Settings, wanted: Want) -> None:
-    """From preflight to teardown, with a write that is refused, a pod that crashed, a question to the Service and one to a pod."""
+    """From preflight to teardown, with a write that is refused, a pod that crashed,
+    a question to the Service and one to a pod."""
     runtime = runtime_for(wanted.spec)
     await platform.preflight(wanted)
     await platform.place()

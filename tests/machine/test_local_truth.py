@@ -165,7 +165,8 @@ async def test_a_killed_supervisor_takes_its_servers_along_and_loses_no_run(stat
 
 
 def test_a_server_ends_when_its_input_closes(tmp_path: Path) -> None:
-    """What the kernel does when the supervisor is killed. With whoever reads what it says gone too, and with that pipe still open."""
+    """What the kernel does when the supervisor is killed.
+    With whoever reads what it says gone too, and with that pipe still open."""
     for reader_is_gone in (False, True):
         launch = llama.Launch(
             str(model_path()), [], str(tmp_path / "s.sock"), "m", embedding=False, slots=1, slot_context=512, threads=1

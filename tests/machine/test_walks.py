@@ -1,4 +1,5 @@
-"""How little a new thing takes: each patch of ``tests/pure/walks/`` is the work by hand, applied to a copy of the tree and tried there.
+"""How little a new thing takes: each patch of ``tests/pure/walks/`` is the work by hand,
+applied to a copy of the tree and tried there.
 
 ``tests/pure/walks/README.md`` says what stands in a patch's head and how to renew one.
 """

@@ -31,7 +31,8 @@ def words(version: Version) -> str:
 
 
 def ignored(args: list[str], version: Version) -> list[str]:
-    """The flags that the server of that version would drop, by the argparse calls of its source; a switch with a value is one too."""
+    """The flags that the server of that version would drop, by the argparse calls of its source;
+    a switch with a value is one too."""
     facts = ARGPARSE[words(version)]
     known = dict(facts["always"])
     if "--backend=vllm" in args:

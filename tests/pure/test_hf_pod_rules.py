@@ -1,4 +1,5 @@
-"""What Kubernetes refuses about a pod, told before any write. (``tests/cluster/test_hf_accepts.py`` compares with the real thing.)"""
+"""What Kubernetes refuses about a pod, told before any write.
+(``tests/cluster/test_hf_accepts.py`` compares with the real thing.)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Verdicts on a Model that the recorded histories do not reach: answers of single pods, weak proof, odd objects, missing fields."""
+"""Verdicts on a Model that the recorded histories do not reach:
+answers of single pods, weak proof, odd objects, missing fields."""
 
 from __future__ import annotations
 

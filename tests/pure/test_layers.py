@@ -84,7 +84,8 @@ def test_replay_reads_files_and_knows_the_pure_layer_alone(path: Path) -> None:
 
 
 def test_no_import_goes_round_in_a_circle() -> None:
-    """Over full module paths, and what a module imports when it is loaded: what a function imports when it is called is its way out."""
+    """Over full module paths, and what a module imports when it is loaded:
+    what a function imports when it is called is its way out."""
 
     def named(path: Path) -> str:
         return ".".join([PACKAGE, *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")

@@ -191,13 +191,15 @@ class ControlPlane:
         process.wait()
 
     def again(self, name: str) -> None:
-        """Start a killed process as it was; for the API server, wait until it is ready. In the main thread: see _die_with_parent."""
+        """Start a killed process as it was; for the API server, wait until it is ready.
+        In the main thread: see _die_with_parent."""
         self.run(name, *self._arguments[name])
         if name == "kube-apiserver":
             self.wait_ready()
 
     def pause(self, name: str) -> None:
-        """Stop a process where it is, until :meth:`resume`. (A new kwok would have to wait 40 s for the old one's node leases.)"""
+        """Stop a process where it is, until :meth:`resume`.
+        (A new kwok would have to wait 40 s for the old one's node leases.)"""
         self._processes[name].send_signal(signal.SIGSTOP)
 
     def resume(self, name: str) -> None:

@@ -1,8 +1,9 @@
 """A stand-in for KServe's controller and its webhooks (v0.20.0, standard mode) on a real API server.
 
-It makes of an InferenceService what the recorded histories show that the real one makes (``tests/cluster/test_hf_kserve_standin.py``
-compares them), with its flaws: a status copied from the Deployment one look late, Ready that stays True while a change is not rolled
-out, ``-gpu`` appended to every tag, a stop that clears the status, an update skipped under ``disable-auto-update``.
+It makes of an InferenceService what the recorded histories show that the real one makes
+(``tests/cluster/test_hf_kserve_standin.py`` compares them), with its flaws: a status copied from the Deployment one look late,
+Ready that stays True while a change is not rolled out, ``-gpu`` appended to every tag, a stop that clears the status, an update
+skipped under ``disable-auto-update``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""KServe's own ModelServer with tiny models, on loopback. Runs in the environment of ``kserve_venv``: python kserve_server.py PORT
+"""KServe's own ModelServer with tiny models, on loopback. Runs in the environment of ``kserve_venv``:
+python kserve_server.py PORT
 
 The models answer in the shapes of huggingfaceserver 0.20's encoder (its utils/utils.py, get_predict_response); what they know is
 two words: "good" is class 1, anything else class 0.

@@ -42,7 +42,8 @@ def _make(home: Path) -> None:
 
 @contextmanager
 def kserve_server() -> Iterator[str]:
-    """KServe's server with the tiny models of ``kserve_server.py``; yields its base URL once every model says that it is ready."""
+    """KServe's server with the tiny models of ``kserve_server.py``;
+    yields its base URL once every model says that it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,5 @@
-"""The stand-in's cache: claim, Jobs that load and evict, finalizer (``internal/modelcontroller/cache.go``), and the Jobs' pods."""
+"""The stand-in's cache: claim, Jobs that load and evict, finalizer (``internal/modelcontroller/cache.go``),
+and the Jobs' pods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What KubeAI's manager makes of a Model: pods, cache claim and Jobs (``internal/modelcontroller``, v0.22.1), as plain functions."""
+"""What KubeAI's manager makes of a Model: pods, cache claim and Jobs (``internal/modelcontroller``, v0.22.1),
+as plain functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Model servers in memory, and KubeAI's gateway in front of them, as recorded from the real one (``recordings/kubeai-gateway.json``)."""
+"""Model servers in memory, and KubeAI's gateway in front of them,
+as recorded from the real one (``recordings/kubeai-gateway.json``)."""
 
 from __future__ import annotations
 

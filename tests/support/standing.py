@@ -1,5 +1,5 @@
-"""A platform on which an endpoint stands, for tests that ask a server of their own: what the endpoint names is there, until a test says
-otherwise."""
+"""A platform on which an endpoint stands, for tests that ask a server of their own: what the endpoint names is there, until a
+test says otherwise."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``python tests/support/trim.py FROM TO``: copy histories without what no rule reads, compressed.
 
-How recordings come into ``tests/pure/cases``: each keeps its name, its truth and every object at every moment, and loses the noise of the API
-server and kubelet. The same input gives the same bytes.
+How recordings come into ``tests/pure/cases``: each keeps its name, its truth and every object at every moment, and loses the
+noise of the API server and kubelet. The same input gives the same bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Real weights for the stand-ins: what a cluster's model servers would hold is served by llama.cpp, through the local platform."""
+"""Real weights for the stand-ins: what a cluster's model servers would hold is served by llama.cpp,
+through the local platform."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ def prepare(url: str, dataset: str) -> None:
 
 
 def publish(url: str, text: str) -> None:
-    """Write the file at one stroke: whoever reads it sees what was there, or all of the new one. Raises :class:`PlatformError`."""
+    """Write the file at one stroke: whoever reads it sees what was there, or all of the new one.
+    Raises :class:`PlatformError`."""
     local = local_path(url)
     if local is None:
         store, name = _opened(url)
@@ -68,8 +69,8 @@ def publish(url: str, text: str) -> None:
 
 
 def own_folder() -> str:
-    """Where a worker keeps what nobody told it where to put: ``$AIRFLOW_HOME/llmserve/results``, or, where that cannot be written,
-    a folder of this user among the temporary files."""
+    """Where a worker keeps what nobody told it where to put: ``$AIRFLOW_HOME/llmserve/results``, or, where that cannot be
+    written, a folder of this user among the temporary files."""
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser().absolute() / "llmserve" / "results"
     try:
         home.mkdir(parents=True, exist_ok=True)

@@ -41,6 +41,7 @@ class Asker:
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
+        """End the connections to the model, if there are any."""
         if self._session is not None:
             await self._session.close()
 

@@ -41,7 +41,8 @@ class Listing:
 
 
 class Client:
-    """Verbs on one cluster. ``make_hook`` gives the cncf provider's async hook, or one of its kind (GKE's), or a coroutine of one.
+    """Verbs on one cluster. ``make_hook`` gives the cncf provider's async hook, or one of its kind (GKE's),
+    or a coroutine of one.
 
     ``timeout`` is for one try of one request, in seconds; a request is tried ``tries`` times while the server is away,
     overloaded or failing, with pauses that honour Retry-After (at most ``patience`` seconds each).

@@ -34,10 +34,12 @@ class Live:
 
     @property
     def uid(self) -> str:
+        """The primary's uid, which no later object of the same name has."""
         return str(self.primary["metadata"].get("uid") or "")
 
     @property
     def version(self) -> str:
+        """The primary's resourceVersion: a write that names it fails where somebody wrote meanwhile."""
         return str(self.primary["metadata"].get("resourceVersion") or "")
 
     def run(self) -> ServingRun:

@@ -136,8 +136,8 @@ async def _adopted(client: Client, settings: Settings, runtime: Runtime, want: W
 async def _dry_run(client: Client, settings: Settings, manifest: Manifest, *, over: Object | None = None) -> Sequence[str]:
     """What the API server says to one object without writing it: schema, rules, admission, quota.
 
-    ``over`` is a stranger's object that is adopted: then its spec is replaced, since an apply would leave in what the former managers
-    set, and be refused for that.
+    ``over`` is a stranger's object that is adopted: then its spec is replaced, since an apply would leave in what the former
+    managers set, and be refused for that.
     """
     kind, namespace = kind_of(manifest), settings.namespace
     try:

@@ -66,9 +66,11 @@ class Answer:
     headers: Mapping[str, str]
 
     def json(self) -> Any:
+        """The body, read. Raises :class:`ValueError` where it is no JSON."""
         return json.loads(self.body)
 
     def text(self) -> str:
+        """The body as text; bytes that are no UTF-8 are replaced."""
         return self.body.decode(errors="replace")
 
 
@@ -225,7 +227,8 @@ def retry_after(answer: Answer) -> float:
 
 
 def back_off(attempt: int, *, first: float = 0.25, most: float = 10.0) -> float:
-    """Seconds to pause after the ``attempt``-th failure in a row (from 0): doubled each time, shortened at random by up to a half."""
+    """Seconds to pause after the ``attempt``-th failure in a row (from 0):
+    doubled each time, shortened at random by up to a half."""
     return min(first * 2.0 ** min(attempt, 32), most) * random.uniform(0.5, 1.0)
 
 
@@ -274,7 +277,8 @@ def _message(answer: Answer) -> str:
 
 
 _MISSING_RIGHT = re.compile(r'cannot \S+ (resource|path) "')
-"""``User "u" cannot patch resource "services" in API group "" in the namespace "n"`` (k8s.io/apiserver, responsewriters/errors.go)."""
+"""``User "u" cannot patch resource "services" in API group "" in the namespace "n"``
+(k8s.io/apiserver, responsewriters/errors.go)."""
 
 
 def _error_type(status: int, said: str) -> type[PlatformError]:

@@ -47,6 +47,7 @@ class Writes:
 
     @property
     def names(self) -> tuple[tuple[str, str, str], ...]:
+        """``(apiVersion, kind, name)`` of the others, as the record lists them."""
         return tuple((m["apiVersion"], m["kind"], m["metadata"]["name"]) for m in self.others)
 
     def companion(self, runtime: Runtime, want: Want) -> tuple[Manifest, ...]:

@@ -26,9 +26,13 @@ _ERRORS: Mapping[str, type[PlatformError]] = {"conflict": Conflict, "not_found":
 class Service(Protocol):
     """What the supervisor does for its callers."""
 
-    async def call(self, op: str, args: dict[str, Any]) -> Any: ...
+    async def call(self, op: str, args: dict[str, Any]) -> Any:
+        """Carry out one operation by its name; the result is JSON. Raises :class:`PlatformError`."""
+        ...
 
-    def watch(self, args: dict[str, Any]) -> AsyncIterator[Any]: ...
+    def watch(self, args: dict[str, Any]) -> AsyncIterator[Any]:
+        """Snapshots of one serving run as JSON, without end; None while there is none."""
+        ...
 
 
 async def serve(path: Path, service: Service) -> asyncio.Server:

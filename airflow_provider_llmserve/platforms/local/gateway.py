@@ -1,8 +1,8 @@
 """KubeAI's gateway on 127.0.0.1, and the routes of a standalone HuggingFace server, in front of llama.cpp.
 
-Routes, statuses and words are those recorded from KubeAI 0.22 (``tests/machine/gateway_recorded.json``); error bodies have OpenAI's
-shape. Differences on purpose: a run that is stopped or cannot start answers 503 at once where KubeAI holds the request for ever,
-too many outstanding requests are 429, and ``model`` in an answer is the name that was asked for.
+Routes, statuses and words are those recorded from KubeAI 0.22 (``tests/machine/gateway_recorded.json``); error bodies have
+OpenAI's shape. Differences on purpose: a run that is stopped or cannot start answers 503 at once where KubeAI holds the request
+for ever, too many outstanding requests are 429, and ``model`` in an answer is the name that was asked for.
 """
 
 from __future__ import annotations
@@ -128,12 +128,14 @@ class Gateway:
         return web.json_response({"object": "list", "data": entries})
 
     async def model_ready(self, request: web.Request) -> web.Response:
+        """``GET /v2/models/<name>/ready``: 503 where no replica is ready."""
         run, _ = self._find(request.match_info["model"])
         ready = bool(run.snapshot().ready)
         # huggingfaceserver says 503 for a model that is not ready; probes look at the status alone.
         return web.json_response({"name": request.match_info["model"], "ready": ready}, status=200 if ready else 503)
 
     async def model_metadata(self, request: web.Request) -> web.Response:
+        """``GET /v2/models/<name>``: that there is one; nothing is said of its inputs and outputs."""
         name = request.match_info["model"]
         self._find(name)
         return web.json_response({"name": name, "versions": None, "platform": "", "inputs": [], "outputs": []})

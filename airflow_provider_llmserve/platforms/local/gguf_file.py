@@ -35,6 +35,7 @@ class Header:
 
     @property
     def architecture(self) -> str:
+        """llama.cpp's word for the model family (``llama``, ``qwen2``); empty where the file has none."""
         return str(self.metadata.get("general.architecture", ""))
 
     @property

@@ -1,9 +1,9 @@
 """Who is answered next: requests that wait for a place on one of a run's servers.
 
 llama.cpp computes one batch at a time and takes only requests of one adapter and one kind into it, those of its first busy slot;
-under steady traffic for the base a request for an adapter is never taken (seen waiting 36 s, until the traffic ended). So a server
-here works on one *group* at a time. Others of the group may pass those who wait for another, but only until the first of them has
-waited for :data:`QUANTUM`: then the group is closed, and when its last request is done the next group has the server.
+under steady traffic for the base a request for an adapter is never taken (seen waiting 36 s, until the traffic ended). So a
+server here works on one *group* at a time. Others of the group may pass those who wait for another, but only until the first of
+them has waited for :data:`QUANTUM`: then the group is closed, and when its last request is done the next group has the server.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class Seats(Protocol):
     in_flight: int
 
     @property
-    def slots(self) -> int: ...
+    def slots(self) -> int:
+        """How many requests it works on at once."""
+        ...
 
 
 S = TypeVar("S", bound=Seats)
@@ -50,6 +52,7 @@ class Line(Generic[S]):
         return iter(list(self._waiters))
 
     def join(self, waiter: Waiter[S]) -> None:
+        """Stand at the end of the line."""
         self._waiters.append(waiter)
 
     def leave(self, waiter: Waiter[S]) -> None:

@@ -1,9 +1,9 @@
 """PEFT adapter → GGUF, as llama.cpp loads it.
 
-Verified against transformers with peft on an F16 copy of SmolLM2-135M-Instruct: same greedy texts, log-probabilities within 0.012.
-Rows of q's and k's ``lora_B`` are permuted as llama.cpp permutes those matrices of the Llama family (convert_hf_to_gguf.py,
-``LlamaModel.permute``). The scale is folded into ``lora_B`` and alpha written as 0, which llama.cpp reads as 1: one rule for
-plain, rank-stabilised and patterned adapters.
+Verified against transformers with peft on an F16 copy of SmolLM2-135M-Instruct: same greedy texts, log-probabilities within
+0.012. Rows of q's and k's ``lora_B`` are permuted as llama.cpp permutes those matrices of the Llama family
+(convert_hf_to_gguf.py, ``LlamaModel.permute``). The scale is folded into ``lora_B`` and alpha written as 0, which llama.cpp reads
+as 1: one rule for plain, rank-stabilised and patterned adapters.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ _MODULE = re.compile(r"^(?:model\.)?(?:layers)\.(\d+)\.(\w+\.\w+)$")
 
 
 def gguf_name(module: str) -> str | None:
-    """llama.cpp's name of a base matrix: ``model.layers.3.self_attn.q_proj`` → ``blk.3.attn_q.weight``; None where it has none."""
+    """llama.cpp's name of a base matrix: ``model.layers.3.self_attn.q_proj`` → ``blk.3.attn_q.weight``;
+    None where it has none."""
     found = _MODULE.match(module)
     if found is None or found[2] not in _MODULES:
         return None

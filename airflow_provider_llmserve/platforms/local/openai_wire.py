@@ -42,10 +42,12 @@ class Call:
 
     @property
     def stream(self) -> bool:
+        """The client wants the answer as it comes."""
         return self.body.get("stream") is True
 
     @property
     def wants_usage(self) -> bool:
+        """The client wants the count of tokens as the last event of its stream."""
         options = self.body.get("stream_options")
         return isinstance(options, Mapping) and options.get("include_usage") is True
 
@@ -180,6 +182,7 @@ class Translator:
             self.offsets[index] = start + len(choice.get("text") or "")
 
     def usage(self) -> dict[str, Any]:
+        """Tokens of the whole answer; a prompt that was asked for several choices counts once."""
         prompt = self.prompt_tokens // max(1, self.choices)
         return {
             "prompt_tokens": prompt,
@@ -218,6 +221,7 @@ class Assembly:
         self._choices: dict[int, dict[str, Any]] = {}
 
     def add(self, data: dict[str, Any]) -> None:
+        """One event of the stream, as the translator returned it."""
         for choice in data["choices"]:
             self._add_choice(choice)
 
@@ -237,6 +241,7 @@ class Assembly:
                 whole["logprobs"].setdefault(key, []).extend(values)
 
     def whole(self) -> dict[str, Any]:
+        """The answer as a client that did not stream gets it; call it when the stream has ended."""
         body = dict(self._translator.last)
         body["object"] = "text_completion" if self._translator.completions else "chat.completion"
         body["choices"] = [self._choices[i] for i in sorted(self._choices)]

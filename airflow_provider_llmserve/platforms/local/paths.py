@@ -55,31 +55,38 @@ class StateDir:
 
     @property
     def runs(self) -> Path:
+        """The book: which serving runs there are."""
         return self.root / "runs.json"
 
     @property
     def start_lock(self) -> Path:
+        """Held by whoever starts a supervisor."""
         return self.root / "start.lock"
 
     @property
     def supervisor_lock(self) -> Path:
+        """Held by the supervisor for as long as it lives."""
         return self.root / "supervisor.lock"
 
     @property
     def supervisor_log(self) -> Path:
+        """What the supervisor says."""
         return self.root / "supervisor.log"
 
     @property
     def logs(self) -> Path:
+        """Logs of the model servers, a file each."""
         return self.root / "logs"
 
     @property
     def cache(self) -> Path:
+        """Models and adapters that were fetched or converted."""
         return self.root / "cache"
 
     @property
     def sockets(self) -> Path:
-        """``run/`` in the state directory; where that path is too long for a socket, a private folder under the temporary directory."""
+        """``run/`` in the state directory; where that path is too long for a socket,
+        a private folder under the temporary directory."""
         folder = self.root / "run"
         if len(os.fsencode(folder)) + _LONGEST_SOCKET_NAME <= _AF_UNIX_LIMIT:
             return folder
@@ -87,4 +94,5 @@ class StateDir:
 
     @property
     def control(self) -> Path:
+        """The socket on which the supervisor takes orders."""
         return self.sockets / "control.sock"

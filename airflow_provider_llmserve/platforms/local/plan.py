@@ -17,7 +17,8 @@ from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeS
 NAME = "local"
 
 SLOT_CONTEXT = 2048
-"""Tokens of context of one request where the spec asks for no other length: memory grows with it, and tests and demos need no more."""
+"""Tokens of context of one request where the spec asks for no other length:
+memory grows with it, and tests and demos need no more."""
 
 TEXT_TASKS = ("text_generation", "text_embedding")
 """HuggingFace tasks that llama.cpp can serve."""
@@ -56,6 +57,8 @@ class LocalFile(Value):
 
 
 class LocalAdapter(LocalFile):
+    """An adapter as llama.cpp reads it, and its name in the spec."""
+
     name: str
 
 
@@ -78,7 +81,8 @@ class EncoderSpec(Value):
 
 
 class ServerSpec(Value):
-    """What one model server process is started with. Two runs of equal ServerSpecs answer alike: that is what decides on a restart."""
+    """What one model server process is started with. Two runs of equal ServerSpecs answer alike:
+    that is what decides on a restart."""
 
     model: LocalFile
     encoder: EncoderSpec | None = None

@@ -52,14 +52,17 @@ class ServerProcess:
 
     @property
     def slots(self) -> int:
+        """How many requests it works on at once."""
         return self.spec.slots
 
     @property
     def pid(self) -> int:
+        """Its process id; 0 before it was started."""
         return self._process.pid if self._process else 0
 
     @property
     def alive(self) -> bool:
+        """It was started and has not ended."""
         return self._process is not None and self._process.returncode is None
 
     @property

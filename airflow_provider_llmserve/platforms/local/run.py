@@ -337,6 +337,7 @@ class LocalRun:
     # looking and ending
 
     def snapshot(self) -> Snapshot:
+        """What the verdict is made of, as it is now."""
         record = self.record
         current = self._current()
         return Snapshot(

@@ -31,10 +31,12 @@ class Launch:
     threads: int
 
     def to_line(self) -> bytes:
+        """As :func:`main` reads it: one line of JSON."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
 def main() -> None:
+    """Serve what the first line of standard input says; the address goes to standard output once the model is loaded."""
     launch = Launch(**json.loads(sys.stdin.buffer.readline()))
     leash.tie()
     try:

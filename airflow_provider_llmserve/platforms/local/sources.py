@@ -4,8 +4,8 @@
 |---|---|
 | ``/path``, ``file:///path`` | a GGUF file, a folder with one, or an adapter's folder; used in place |
 | ``package://module/file`` | a file of an installed Python package |
-| ``hf://org/repo``, ``hf://org/repo:revision``, ``…?file=name.gguf`` | a repository of the Hugging Face hub (``huggingface://`` is the same) |
-| ``s3://bucket/key``, ``gs://``, … also ``s3://conn_id@bucket/key`` | what :func:`~airflow_provider_llmserve.platforms.storage.open_store` reads: S3, and whatever Airflow's ``ObjectStoragePath`` does |
+| ``hf://org/repo``, ``hf://org/repo:revision``, ``…?file=name.gguf`` | a repository of the hub (also ``huggingface://``) |
+| ``s3://bucket/key``, ``gs://``, … also ``s3://conn_id@bucket/key`` | what ``platforms.storage.open_store`` reads |
 
 The connection's ``models`` maps URLs to sources, so that a DAG written for a cluster runs offline. All of it happens in the task,
 which has Airflow's connections; the supervisor sees paths alone. Downloads go to a temporary name first and are then renamed.

@@ -89,6 +89,7 @@ class Supervisor:
     # control
 
     async def call(self, op: str, args: dict[str, Any]) -> Any:
+        """One order from the control socket: ``status``, ``runs``, ``apply`` …; an unknown one raises :class:`NotFound`."""
         if op == "status":
             return {"pid": os.getpid(), "port": self._book.port, "runs": [list(k) for k in self._runs]}
         if op == "runs":
@@ -271,6 +272,7 @@ def _same(a: BookEntry, b: BookEntry) -> bool:
 
 
 def main() -> None:
+    """Become the supervisor of a state folder (first argument) on a port (second; 0: any), detached from the caller."""
     dirs, port = StateDir(Path(sys.argv[1])), int(sys.argv[2])
     if os.fork():  # the task that started us must not have to wait for us
         os._exit(0)

@@ -13,6 +13,7 @@ class Wakeup:
         self._next = asyncio.Event()
 
     def fire(self) -> None:
+        """Wake everybody who waits now."""
         fired, self._next = self._next, asyncio.Event()
         fired.set()
 

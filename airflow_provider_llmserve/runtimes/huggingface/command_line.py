@@ -141,7 +141,8 @@ def _vllms(name: str) -> str:
 
 
 def _parse(args: Sequence[str]) -> Iterator[_Word]:
-    """The user's arguments as flags with values. A word after ``--flag`` is its value unless it is a flag itself or the flag a switch."""
+    """The user's arguments as flags with values.
+    A word after ``--flag`` is its value unless it is a flag itself or the flag a switch."""
     i = 0
     while i < len(args):
         token = args[i]

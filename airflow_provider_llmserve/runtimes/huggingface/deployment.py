@@ -1,7 +1,7 @@
 """HuggingFace-serve as a Deployment with its Service: what DigitalHub makes, without its defects.
 
-DigitalHub (scc-digitalhub/digitalhub-core 0.14, HuggingfaceServeRunner.java) sets no ports, no probes, no ``/dev/shm`` and 100 Mi for a
-model from S3, and sends switches as ``--flag false``, which turns them on.
+DigitalHub (scc-digitalhub/digitalhub-core 0.14, HuggingfaceServeRunner.java) sets no ports, no probes, no ``/dev/shm`` and 100 Mi
+for a model from S3, and sends switches as ``--flag false``, which turns them on.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ DEFAULT_IMAGE = f"kserve/huggingfaceserver:{NEWEST_TAG[max(NEWEST_TAG)]}"
 """The CPU image; with GPUs its ``-gpu`` tag."""
 
 _HANDOVER_SECONDS = 10
-"""How long a stopping pod goes on serving while the endpoints of the Service forget it: the server closes its port 0.1 s after SIGTERM."""
+"""How long a stopping pod goes on serving while the endpoints of the Service forget it:
+the server closes its port 0.1 s after SIGTERM."""
 _GCS_KEY = "/var/secrets/gcloud-application-credentials.json"
 """Where KServe's storage initializer expects a Google service account (pkg/credentials/gcs)."""
 
@@ -135,6 +136,7 @@ def descends(pod: Mapping[str, Any], *, name: str, uid: str) -> bool:
 
 
 def watched(name: str) -> list[Watched]:
+    """Deployment, ReplicaSets, pods and Service by our labels, and events where they may be read."""
     selector = ",".join(f"{k}={v}" for k, v in labels(name).items())
     return [
         Watched(DEPLOYMENT, name=name),
@@ -174,7 +176,8 @@ def notes(spec: HuggingFaceServe, *, name: str, settings: Settings) -> list[str]
 
 
 def endpoint(spec: HuggingFaceServe, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
-    """The Service's address in the cluster, the load balancer's or the node port where there is one, and the protocols of the task."""
+    """The Service's address in the cluster, the load balancer's or the node port where there is one,
+    and the protocols of the task."""
     services = [identity.name, *([spec.service_name] if spec.service_name else [])]
     urls = [f"http://{s}.{identity.namespace}.svc:{pod_template.HTTP_PORT}" for s in services]
     outside = endpoints.outside_urls(observed.get("Service", identity.name))
@@ -238,7 +241,8 @@ def _pod(spec: HuggingFaceServe, name: str, settings: Settings) -> dict[str, Any
 
 
 def _initializer(spec: HuggingFaceServe, settings: Settings, volumes: list[Any]) -> tuple[dict[str, Any], list[Any]]:
-    """KServe's storage initializer, which fetches the model before the server starts. Credentials come by Secret reference alone."""
+    """KServe's storage initializer, which fetches the model before the server starts.
+    Credentials come by Secret reference alone."""
     env = pod_template.env(spec)
     model_volume = pod_template.model_volume_name(spec)
     mounts: list[dict[str, Any]] = [{"name": model_volume, "mountPath": MODEL_DIR}]

@@ -3,7 +3,8 @@ of the tagged sources of github.com/kserve/kserve (v0.13.1, v0.14.1, v0.15.2, v0
 of the ``kserve`` 0.21.0 wheel.
 
 ``MAIN`` is ``python/huggingfaceserver/huggingfaceserver/__main__.py``, ``SERVER`` is ``python/kserve/kserve/model_server.py``.
-The server drops a flag that it does not know without a word (``parse_known_args``), so a flag that is not in its row is never sent.
+The server drops a flag that it does not know without a word (``parse_known_args``),
+so a flag that is not in its row is never sent.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Flag:
     source: str = MAIN
 
     def known_in(self, version: Version) -> bool:
+        """Whether huggingfaceserver of that version takes it."""
         return self.since <= version <= self.until
 
     def sends(self, given: Any) -> bool:

@@ -1,6 +1,7 @@
 """HuggingFace-serve as KServe's InferenceService (v1beta1): standard mode, and Knative mode.
 
-Facts about KServe were read in v0.13 to v0.20 (github.com/kserve/kserve) and seen in runs of v0.20.0's controller with its webhooks.
+Facts about KServe were read in v0.13 to v0.20 (github.com/kserve/kserve) and seen in runs of v0.20.0's controller with its
+webhooks.
 """
 
 from __future__ import annotations
@@ -92,8 +93,9 @@ _HOST_EXTRA = len("-predictor-")
 def render(spec: HuggingFaceServe, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
     """The InferenceService, and the claims of new volumes.
 
-    ``spec.predictor.annotations`` carries a digest of everything that decides what runs. KServe copies it into the pod template, where it
-    proves that the controller has rendered this very spec; it does not change with replicas or strategy, so scaling rolls nothing out.
+    ``spec.predictor.annotations`` carries a digest of everything that decides what runs. KServe copies it into the pod template,
+    where it proves that the controller has rendered this very spec; it does not change with replicas or strategy, so scaling
+    rolls nothing out.
     """
     spec = overlaid(spec, settings)
     predictor = _predictor(spec, name, settings)
@@ -169,6 +171,7 @@ def descends(pod: Mapping[str, Any], *, name: str, uid: str) -> bool:
 
 
 def watched(name: str) -> list[Watched]:
+    """The InferenceService, what came of it by KServe's label, and events where they may be read."""
     label = f"{ISVC_LABEL}={name}"
     return [
         Watched(INFERENCE_SERVICE, name=name),
@@ -208,7 +211,8 @@ def _annotations(spec: HuggingFaceServe, stopped: bool, settings: Settings) -> d
 
 
 def _knows_stop(spec: HuggingFaceServe, settings: Settings) -> bool:
-    """Whether KServe obeys its stop annotation; in standard mode from 0.16 on. Before, no autoscaler and no replicas do the same."""
+    """Whether KServe obeys its stop annotation; in standard mode from 0.16 on.
+    Before, no autoscaler and no replicas do the same."""
     version = image_version(f":{settings.kserve_version}")
     return version is None or version >= ((0, 16) if spec.deployment_mode == "Standard" else (0, 15))
 

@@ -1,7 +1,7 @@
 """Has KServe's controller rendered this very InferenceService into its Deployment?
 
-``status.observedGeneration`` is the Deployment's counter, not the InferenceService's (kserve #6081), and Ready stays True while nothing
-was rendered yet; so the Deployment's pod template is compared with what was asked for.
+``status.observedGeneration`` is the Deployment's counter, not the InferenceService's (kserve #6081), and Ready stays True while
+nothing was rendered yet; so the Deployment's pod template is compared with what was asked for.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ _NOT_COPIED = ("autoscaling.knative.dev/", "kubectl.kubernetes.io/", "serving.ks
 def unrendered(manifest: Object, deployment: Object) -> list[str]:
     """What of the manifest is not in the Deployment's pod template; empty where all of it is.
 
-    ``spec.predictor.annotations`` holds our digest of the spec, so that alone decides for what we rendered; the rest tells what differs,
-    and decides for an InferenceService that came from elsewhere.
+    ``spec.predictor.annotations`` holds our digest of the spec, so that alone decides for what we rendered; the rest tells what
+    differs, and decides for an InferenceService that came from elsewhere.
     """
     return list(_differences(manifest, deployment))
 
 
 def annotation_drift(manifest: Object, live: Object) -> list[str]:
-    """Keys of the annotations that we set and that are not so on the live object. The webhook writes the mode in today's words."""
+    """Keys of the annotations that we set and that are not so on the live object.
+    The webhook writes the mode in today's words."""
     asked, there = mapping(manifest, "metadata", "annotations"), mapping(live, "metadata", "annotations")
     return [key for key, value in asked.items() if not _same_annotation(key, value, there.get(key))]
 

@@ -28,7 +28,8 @@ def hub_revision(path: str) -> str | None:
 
 
 def model_dir(path: str) -> str | None:
-    """The folder that the server reads: a path in the pod as it stands, any other after it was fetched or mounted; None for the hub."""
+    """The folder that the server reads: a path in the pod as it stands, any other after it was fetched or mounted;
+    None for the hub."""
     if hub_path(path) is not None:
         return None
     return path.rstrip("/") if path.startswith("/") else MODEL_DIR

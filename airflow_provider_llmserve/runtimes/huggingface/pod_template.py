@@ -26,6 +26,7 @@ EPHEMERAL_SIZE = "10Gi"
 
 
 def gpus(spec: HuggingFaceServe) -> int:
+    """GPUs of one replica."""
     return int(spec.resources.gpu or 0)
 
 
@@ -52,6 +53,7 @@ def memory(spec: HuggingFaceServe) -> str:
 
 
 def shm_bytes(spec: HuggingFaceServe) -> int:
+    """Bytes of ``/dev/shm`` of one replica; 0 with at most one GPU, where the container runtime's own 64 MiB do."""
     return gpus(spec) * SHM_PER_GPU if gpus(spec) > 1 else 0
 
 
@@ -63,6 +65,7 @@ def env(spec: HuggingFaceServe, **defaults: str) -> list[dict[str, Any]]:
 
 
 def env_from(*secrets: str | None) -> list[dict[str, Any]]:
+    """Secrets whose keys become environment variables, each once and in this order."""
     return [{"secretRef": {"name": s}} for s in dict.fromkeys(secrets) if s]
 
 
@@ -111,7 +114,8 @@ def volumes(spec: HuggingFaceServe, *, name: str, by_kserve: bool = False) -> tu
 
 
 def claims(spec: HuggingFaceServe, *, name: str) -> list[dict[str, Any]]:
-    """The claims to make, without kind: one for each ``persistent_volume_claim`` that gives a size instead of an existing claim."""
+    """The claims to make, without kind: one for each ``persistent_volume_claim`` that gives a size instead of an existing
+    claim."""
     return [
         {"metadata": {"name": claim_of(v, name)}, "spec": _claim_spec(v, v.spec["size"])}
         for v in spec.volumes
@@ -198,6 +202,7 @@ def rollout_strategy(spec: HuggingFaceServe) -> dict[str, Any]:
 
 
 def container_security() -> dict[str, Any]:
+    """No new privileges, no capabilities."""
     return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 

@@ -33,7 +33,8 @@ def overlaid(spec: HuggingFaceServe, settings: Settings) -> HuggingFaceServe:
     """The spec with its profile laid over it.
 
     The profile is the platform's word about nodes, so it wins there; the spec is the user's word about the model, so it wins in
-    ``resources``. (In DigitalHub the template wins throughout.) Raises :class:`BadInput` for a profile that does not exist, or is not one.
+    ``resources``. (In DigitalHub the template wins throughout.) Raises :class:`BadInput` for a profile that does not exist,
+    or is not one.
     """
     if spec.profile is None:
         return spec

@@ -1,7 +1,7 @@
 """KubeAI's own configuration, as far as its ConfigMap can be read.
 
-The chart writes it to the ConfigMap ``kubeai-config``, key ``system.yaml`` (``charts/kubeai/templates/configmap.yaml``). It is the
-only place where a profile that does not exist can be seen: the manager says so in its log alone.
+The chart writes it to the ConfigMap ``kubeai-config``, key ``system.yaml`` (``charts/kubeai/templates/configmap.yaml``). It is
+the only place where a profile that does not exist can be seen: the manager says so in its log alone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class SystemConfig:
         return self.resource_profiles.get(split_profile(resource_profile)[0], {})
 
     def amounts(self, resource_profile: str, kind: str) -> dict[str, Decimal]:
-        """What one pod of ``<profile>:<n>`` has of ``requests`` or ``limits``, in base units; empty where the profile is not known.
+        """What one pod of ``<profile>:<n>`` has of ``requests`` or ``limits``, in base units;
+        empty where the profile is not known.
 
         The API server fills a request that is not given from its limit.
         """

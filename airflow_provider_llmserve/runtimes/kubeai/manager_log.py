@@ -1,7 +1,8 @@
 """Why an adapter does not load: KubeAI says so in its manager's log alone.
 
-Form of the lines (manager v0.22.1, ``internal/manager/run.go``, controller-runtime's zap logger, console or JSON): one object of JSON a
-line, with ``namespace`` and ``name`` of the Model and ``error``; between them, raw, what the loader of that very try wrote to its output.
+Form of the lines (manager v0.22.1, ``internal/manager/run.go``, controller-runtime's zap logger, console or JSON): one object of
+JSON a line, with ``namespace`` and ``name`` of the Model and ``error``; between them, raw, what the loader of that very try wrote
+to its output.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def wanted(view: View) -> tuple[LogTail, ...]:
 def explain(view: View, missing: Mapping[str, list[str]]) -> Verdict | None:
     """What the manager said since we asked about adapters (name to pods) that are not loaded; None where it said nothing.
 
-    An adapter that the server refused comes first: it stays refused. A download may still succeed, when somebody uploads the adapter.
+    An adapter that the server refused comes first: it stays refused.
+    A download may still succeed, when somebody uploads the adapter.
     """
     failures = list(_failures(view))
     for adapter in missing:

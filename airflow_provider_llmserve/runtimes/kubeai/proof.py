@@ -15,7 +15,8 @@ from airflow_provider_llmserve.runtimes.kubeai import adapters
 from airflow_provider_llmserve.runtimes.kubeai.view import View, server_status, started_at
 
 SWAP_SECONDS = 10
-"""A changed URL shows its new label while the old weights still answer, until the loader has removed them; see ``adapters.go``."""
+"""A changed URL shows its new label while the old weights still answer,
+until the loader has removed them; see ``adapters.go``."""
 
 
 def prove(view: View) -> Verdict:
@@ -138,7 +139,8 @@ def _held(reply: Reply) -> set[str] | None:
 
 
 def _from_server(text: str) -> bool:
-    """The model servers put an object under ``error``, KubeAI's gateway a plain string; the API server's own 404 has no ``error``."""
+    """The model servers put an object under ``error``, KubeAI's gateway a plain string;
+    the API server's own 404 has no ``error``."""
     try:
         return isinstance(json.loads(text)["error"], Mapping)
     except (ValueError, KeyError, TypeError):

@@ -39,10 +39,12 @@ class View:
 
     @cached_property
     def name(self) -> str:
+        """Name of the Model."""
         return text(self.expected.manifest, "metadata", "name")
 
     @cached_property
     def namespace(self) -> str:
+        """Its namespace; empty where the manifest names none."""
         return text(self.expected.manifest, "metadata", "namespace")
 
     @cached_property
@@ -57,6 +59,7 @@ class View:
 
     @cached_property
     def model(self) -> Object | None:
+        """The Model as it was seen, or None."""
         return self.observed.get("Model", self.name)
 
     @cached_property
@@ -66,10 +69,12 @@ class View:
 
     @cached_property
     def uid(self) -> str:
+        """Uid of the Model that was seen, else of the one that we applied."""
         return uid_of(self.model or {}) or self.expected.uid
 
     @cached_property
     def config(self) -> config.SystemConfig | None:
+        """KubeAI's own configuration, where it may be read."""
         return config.of(self.observed.get("ConfigMap", config.NAME))
 
     @cached_property
@@ -160,6 +165,7 @@ class View:
 
     @cached_property
     def lease(self) -> Object | None:
+        """The manager's leader election in the Model's namespace, or None."""
         leases = (o for o in self.observed.of("Lease") if name_of(o) == MANAGER_LEASE)
         return next((o for o in leases if not self.namespace or text(o, "metadata", "namespace") == self.namespace), None)
 
@@ -195,4 +201,5 @@ def started_at(pod: Object) -> datetime | None:
 
 
 def evidence(obj: Object | None, path: str, value: Any) -> Evidence:
+    """The value at ``path`` of an object, as a verdict cites it."""
     return Evidence(f"{text(obj, 'kind') or 'Object'} {name_of(obj or {})}", path, str(value))

@@ -1,0 +1,1 @@
+"""Classifiers, fill-mask and embedding models on this machine, in huggingfaceserver's protocol."""

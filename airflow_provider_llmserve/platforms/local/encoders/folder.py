@@ -39,7 +39,8 @@ _LIMITS = (
 
 
 def names_gguf(source: str) -> bool:
-    """Whether ``source`` (already resolved) is llama.cpp's: a GGUF by its name, or a local folder with one and no model beside it."""
+    """Whether ``source`` (already resolved) is llama.cpp's:
+    a GGUF by its name, or a local folder with one and no model beside it."""
     parts = urlsplit(source)
     named = parse_qs(parts.query).get("file", [parts.path])[0]
     if named.endswith(".gguf"):
@@ -51,7 +52,8 @@ def names_gguf(source: str) -> bool:
 
 
 def model_folder(source: str, *, cache: Path, trust_remote_code: bool) -> Path:
-    """The folder that ``source`` (already resolved) names, downloaded where need be. Code and pickles are fetched only where trusted.
+    """The folder that ``source`` (already resolved) names, downloaded where need be.
+    Code and pickles are fetched only where trusted.
 
     Raises :class:`Unfit`.
     """

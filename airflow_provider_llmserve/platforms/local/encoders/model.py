@@ -1,7 +1,7 @@
 """A model of transformers on the CPU, asked as huggingfaceserver's encoder asks it.
 
-What is done to text and numbers follows kserve/kserve v0.20, python/huggingfaceserver/huggingfaceserver/encoder_model.py. Imported
-by the model server process alone.
+What is done to text and numbers follows kserve/kserve v0.20, python/huggingfaceserver/huggingfaceserver/encoder_model.py.
+Imported by the model server process alone.
 """
 
 from __future__ import annotations

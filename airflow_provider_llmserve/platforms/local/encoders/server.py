@@ -1,8 +1,9 @@
 """One encoder's server process: ``python -m airflow_provider_llmserve.platforms.local.encoders.server NAME``.
 
-Under the same discipline as llama.cpp's (``platforms/local/server.py``): it reads its :class:`Launch` as one JSON line from stdin,
-prints where it listens as one line once the model is loaded, serves on a Unix socket, and ends when stdin closes. What it refuses is
-the last line on stderr, with exit code 1. It answers predictions alone; the gateway in front knows names, states and other routes.
+Under the same discipline as llama.cpp's (``platforms/local/server.py``): it reads its :class:`Launch` as one JSON line from
+stdin, prints where it listens as one line once the model is loaded, serves on a Unix socket, and ends when stdin closes. What it
+refuses is the last line on stderr, with exit code 1. It answers predictions alone; the gateway in front knows names, states and
+other routes.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ class Launch:
     encoder: dict[str, Any]
 
     def to_line(self) -> bytes:
+        """As :func:`main` reads it: one line of JSON."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
 def main() -> None:
+    """Serve what the first line of standard input says. The last line of standard error tells why a start failed."""
     launch = Launch(**json.loads(sys.stdin.buffer.readline()))
     leash.tie()
     try:
@@ -104,6 +107,7 @@ class Handlers:
         self._one = ThreadPoolExecutor(max_workers=1)
 
     async def predict(self, request: web.Request) -> web.Response:
+        """``POST /v1/models/<name>:predict``."""
         try:
             texts = wire.read_v1(await request.read(), request.headers.get("Content-Type"))
             return _json(200, wire.write_v1(await self._infer(texts)))
@@ -111,6 +115,7 @@ class Handlers:
             return _json(e.status, e.body)
 
     async def infer(self, request: web.Request) -> web.Response:
+        """``POST /v2/models/<name>/infer``: the Open Inference Protocol."""
         try:
             asked = wire.read_v2(await request.read(), request.headers.get("Content-Type"))
             found = await self._infer(asked.texts)
@@ -120,6 +125,7 @@ class Handlers:
             return _json(e.status, e.body)
 
     async def embeddings(self, request: web.Request) -> web.Response:
+        """``POST /v1/embeddings``, of models that embed."""
         try:
             body = await request.json()
             if self._task != "text_embedding":

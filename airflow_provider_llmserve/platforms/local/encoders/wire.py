@@ -26,8 +26,8 @@ _NO_JSON = "ValueError : You need to specify either `text` or `text_target`."
 class Inferred:
     """What a model says to a batch of texts.
 
-    ``predictions`` has one item a text: a number, a string, scores by class, or lists of these. ``offsets`` are each token's first
-    and one-past-last character, where they were asked for. ``tokens`` counts the tokens that were read, padding apart.
+    ``predictions`` has one item a text: a number, a string, scores by class, or lists of these. ``offsets`` are each token's
+    first and one-past-last character, where they were asked for. ``tokens`` counts the tokens that were read, padding apart.
     """
 
     predictions: list[Any]
@@ -45,10 +45,12 @@ class Refused(Exception):
 
 
 def error(status: int, words: str) -> Refused:
+    """A refusal in the words of the v1 and v2 protocols."""
     return Refused(status, {"error": words})
 
 
 def openai_error(status: int, words: str) -> Refused:
+    """A refusal as huggingfaceserver's OpenAI routes word it."""
     kind = "BadRequestError" if status == 400 else "OpenAIError"
     return Refused(status, {"error": {"code": str(status), "message": words, "param": "", "type": kind}})
 
@@ -73,6 +75,7 @@ def read_v1(raw: bytes, content_type: str | None) -> list[str]:
 
 
 def write_v1(found: Inferred) -> dict[str, Any]:
+    """The answer to ``POST /v1/models/<name>:predict``."""
     answer: dict[str, Any] = {"predictions": found.predictions}
     if found.offsets is not None:
         answer["outputs"] = [_tensor("offset_mapping", found.offsets)]

@@ -172,17 +172,18 @@ def test_a_server_ends_when_its_input_closes(tmp_path: Path) -> None:
             str(model_path()), [], str(tmp_path / "s.sock"), "m", embedding=False, slots=1, slot_context=512, threads=1
         )
         pipe = subprocess.PIPE
-        server = subprocess.Popen([sys.executable, "-m", llama.__name__, "m"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
-        assert server.stdin
-        assert server.stdout
-        server.stdin.write(launch.to_line())
-        server.stdin.close()
-        if reader_is_gone:
-            server.stdout.close()
-        try:
-            server.wait(timeout=60)
-        finally:
-            server.kill()
+        command = [sys.executable, "-m", llama.__name__, "m"]
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as server:
+            assert server.stdin
+            assert server.stdout
+            server.stdin.write(launch.to_line())
+            server.stdin.close()
+            if reader_is_gone:
+                server.stdout.close()
+            try:
+                server.wait(timeout=60)
+            finally:
+                server.kill()
 
 
 BUSY = "import ctypes; from airflow_provider_llmserve.platforms.local import leash; leash.tie(); print('up', flush=True); ctypes.PyDLL(None).sleep(60)"
@@ -192,12 +193,11 @@ BUSY = "import ctypes; from airflow_provider_llmserve.platforms.local import lea
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part of it is Linux's")
 def test_one_that_is_deaf_ends_with_its_parent_all_the_same() -> None:
     parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {BUSY!r}], stdin=subprocess.PIPE); print(p.pid, flush=True); p.wait()"
-    running = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
-    assert running.stdout
-    said = {running.stdout.readline().strip(), running.stdout.readline().strip()}
-    (pid,) = said - {"up"}
-    running.kill()
-    running.wait()
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        said = {running.stdout.readline().strip(), running.stdout.readline().strip()}
+        (pid,) = said - {"up"}
+        running.kill()
     until("the child ended", lambda: not Path(f"/proc/{pid}").exists() or "zombie" in Path(f"/proc/{pid}/status").read_text(), 10)
 
 

@@ -12,7 +12,10 @@ from airflow_provider_llmserve.adapters.handover import read_handover
 from airflow_provider_llmserve.errors import BadInput
 from airflow_provider_llmserve.platforms.upload import upload_adapter
 
-pytestmark = pytest.mark.machine
+pytestmark = [
+    pytest.mark.machine,
+    pytest.mark.filterwarnings("ignore::UserWarning:peft"),  # what PEFT thinks of adapters that we refuse
+]
 
 TINY = {
     "hidden_size": 32,

@@ -25,11 +25,22 @@ class Egress:
 
     def start(self) -> None:
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(asyncio.start_unix_server(self._serve, str(self.socket)), self._loop).result(10)
+        listening = asyncio.start_unix_server(self._serve, str(self.socket))
+        self._server = asyncio.run_coroutine_threadsafe(listening, self._loop).result(10)
 
     def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
+
+    async def _hang_up(self) -> None:
+        self._server.close()
+        open_connections = asyncio.all_tasks() - {asyncio.current_task()}
+        for connection in open_connections:
+            connection.cancel()
+        await asyncio.gather(*open_connections, return_exceptions=True)
+        await asyncio.sleep(0)  # closing transports let go of their sockets in the loop's next turn
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")

@@ -29,18 +29,16 @@ BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler
 HERE = Path(__file__).parent
 ADMIN_TOKEN = "admin-token"
 MISSING = (
-    "no control plane: run `make testbed` (needs Go 1.26), or set KUBEBUILDER_ASSETS to a folder with "
-    + ", ".join(BINARIES)
-    + " (setup-envtest and kwok's release have "
-    "them), or LLMSERVE_TESTBED to the folder of control-plane-linux-amd64.tar.zst"
+    f"no control plane here ({', '.join(BINARIES)} in one folder); run `make testbed`, or name the folder in KUBEBUILDER_ASSETS, "
+    "or that of control-plane-*.tar.zst in LLMSERVE_TESTBED"
 )
 
 
 def find_binaries() -> Path | None:
     """The folder that holds all binaries, or None."""
     named = os.environ.get("KUBEBUILDER_ASSETS")
-    if named:
-        return _complete(Path(named))
+    if named and _complete(Path(named)):  # envtest's own folder lacks three of them
+        return Path(named)
     testbed = Path(os.environ.get("LLMSERVE_TESTBED", HERE.parents[2] / "shared" / "testbed"))
     for archive in sorted(testbed.glob("control-plane-*.tar.zst")) if testbed.is_dir() else ():
         return _unpacked(archive)

@@ -1,7 +1,7 @@
 """A real etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback, with kwok as kubelet.
 
 The binaries are looked for in ``KUBEBUILDER_ASSETS`` (envtest's convention), in a cache folder that ``../shared/testbed`` or
-``LLMSERVE_TESTBED`` is unpacked into once or that ``make testbed`` built them into, and on ``PATH``.
+``LLMSERVE_TESTBED`` is unpacked into once or that ``make testbed`` gathered and built them in, and on ``PATH``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _complete(folder: Path) -> Path | None:
 
 
 def _cache() -> Path:
-    """Where the archive is unpacked to, and ``scripts/testbed.sh`` builds to."""
+    """Where the archive is unpacked to, and ``scripts/testbed.sh`` writes to."""
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "llmserve-tests"
 
 

@@ -3,6 +3,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 STAMP := $(VENV)/.installed
+# For what must never install anything: what a benchmark measures is the machine as it is.
+INSTALLED = $(if $(wildcard $(BIN)/python),,$(error there is no $(VENV): run `make install` first))
 
 .PHONY: help install demo test test-pure test-machine test-cluster lint format docs replay fuzz testbed constraints clean \
 	bench-import bench-gateway bench-deploy
@@ -52,16 +54,16 @@ replay: $(STAMP)  ## judge recorded histories: make replay DIR=...
 fuzz: $(STAMP)  ## 10,000 generated specs against a real API server
 	LLMSERVE_FUZZ=10000 $(PYTEST) tests/cluster -k accepts
 
-bench-import: $(STAMP)  ## what importing all operators adds to airflow.sdk
-	@$(BIN)/python benchmarks/bench_import.py
+bench-import:  ## what importing all operators adds to airflow.sdk
+	@$(INSTALLED)$(BIN)/python benchmarks/bench_import.py
 
-bench-gateway: $(STAMP)  ## the local gateway against a bare llama.cpp server
-	@$(BIN)/python benchmarks/bench_gateway.py
+bench-gateway:  ## the local gateway against a bare llama.cpp server
+	@$(INSTALLED)$(BIN)/python benchmarks/bench_gateway.py
 
-bench-deploy: $(STAMP)  ## API calls of a deploy, writes of a redeploy
-	@$(BIN)/python benchmarks/bench_deploy.py
+bench-deploy:  ## API calls of a deploy, writes of a redeploy
+	@$(INSTALLED)$(BIN)/python benchmarks/bench_deploy.py
 
-testbed: ## build the test control plane from its published Go modules (Go 1.26)
+testbed:  ## the test control plane: setup-envtest's binaries where they fit, the rest built (Go 1.26)
 	scripts/testbed.sh
 
 constraints:  ## resolve constraints.txt anew (uv)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from airflow_provider_llmserve.oip.client import OpenInferenceClient
 
 
+__all__ = ["AdapterName", "Endpoint", "Identity", "OpenAIService", "Service"]
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, protected_namespaces=()

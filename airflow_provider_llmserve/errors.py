@@ -30,6 +30,26 @@ if TYPE_CHECKING:
     from airflow_provider_llmserve.readiness.state import Verdict
 
 
+__all__ = [
+    "AccessDenied",
+    "BadInput",
+    "Conflict",
+    "Elsewhere",
+    "GateFailed",
+    "LLMServeError",
+    "MissingExtra",
+    "NotFound",
+    "NotOurs",
+    "PlatformError",
+    "Rejected",
+    "ServingFailed",
+    "StillThere",
+    "Superseded",
+    "Unavailable",
+    "WaitTimeout",
+]
+
+
 class LLMServeError(Exception):
     """Root of all errors of this package."""
 

@@ -17,7 +17,32 @@ from airflow_provider_llmserve.hooks.llmserve import LLMServeHook, settings_of
 from airflow_provider_llmserve.provider_info import get_provider_info
 from airflow_provider_llmserve.settings import Settings
 
+SURFACE = ("operators", "sensors", "endpoint", "specs", "errors")
+"""What a DAG author imports from; everything else may move."""
 OPERATORS = [getattr(operators, name) for name in operators.__all__] + [getattr(sensors, name) for name in sensors.__all__]
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_the_public_names_are_listed_in_order_and_all_there(name: str) -> None:
+    module = import_module(f"airflow_provider_llmserve.{name}")
+    # Ruff's order (RUF022): constants, classes, functions, each by name.
+    assert list(module.__all__) == sorted(set(module.__all__), key=lambda n: (not n.isupper(), not n[0].isupper(), n))
+    public = {listed: getattr(module, listed) for listed in module.__all__}
+    assert all(value.__doc__ for value in public.values() if callable(value))
+    # What is defined there (or, in a package that imports lazily, below it) and shows no underscore is meant to be used.
+    made_here = {n for n, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
+    assert {n for n in made_here if not n.startswith("_")} <= public.keys()
+
+
+def test_every_operator_and_sensor_of_a_module_is_public() -> None:
+    """The packages import them lazily, so what their modules define is looked for there."""
+    for package in (operators, sensors):
+        folder = Path(package.__file__).parent
+        modules = [import_module(f"{package.__name__}.{p.stem}") for p in folder.glob("[a-z]*.py")]
+        made = {n for m in modules for n, value in vars(m).items() if getattr(value, "__module__", "") == m.__name__}
+        # ServeOperator is the base of the two that serve.
+        wanted = {n for n in made if n.endswith(("Operator", "Sensor"))} - {"ServeOperator"}
+        assert wanted == set(package.__all__)
 
 
 def test_provider_info_fits_airflows_schema() -> None:

@@ -22,8 +22,8 @@ class ChangeOperator(PlatformOperator):
     :param endpoint: a serve task's output, or ``{"name": …}`` for a run made elsewhere. (templated)
     :param wait: return when the change is proven; False returns once it is written.
     :param timeout: how long to wait, in seconds or as a timedelta.
-    :param at_zero: what to do with a model that is at zero by design: ``accept`` it (``proven`` is then false in what is returned),
-        ``wake`` it by one request, or ``refuse`` it, which is a failure.
+    :param at_zero: what to do with a model that is at zero by design: ``accept`` it (``proven`` is then false in what is
+        returned), ``wake`` it by one request, or ``refuse`` it, which is a failure.
     :param on_failure: ``rollback`` takes a failed change back, ``keep`` leaves it for inspection.
     """
 

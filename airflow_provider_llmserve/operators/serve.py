@@ -30,8 +30,8 @@ class ServeOperator(PlatformOperator):
     :param ttl: seconds or a timedelta after which ``SweepOperator`` may take it away, counted from its last deployment or
         change; None: never. For what no teardown reaches: a deleted DAG, a run that was abandoned.
     :param timeout: how long to wait, in seconds or as a timedelta.
-    :param at_zero: what to do with a model that is at zero by design: ``accept`` it (``proven`` is then false in what is returned),
-        ``wake`` it by one request, or ``refuse`` it, which is a failure.
+    :param at_zero: what to do with a model that is at zero by design: ``accept`` it (``proven`` is then false in what is
+        returned), ``wake`` it by one request, or ``refuse`` it, which is a failure.
     :param on_failure: ``rollback`` takes a failed change back, ``keep`` leaves it for inspection.
     :param adopt: take over an object of that name which this package did not make, or which another DAG or another Airflow
         instance deployed. What its former managers set is taken over or removed; where that fails it is given back as it was.

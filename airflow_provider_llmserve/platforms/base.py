@@ -127,7 +127,8 @@ class Platform(Protocol):
         ...
 
     async def wake(self, run: ServingRun) -> None:
-        """Ask a run at zero once, by the base's name, so that it starts; what it answers is no matter. Never raises for no answer."""
+        """Ask a run at zero once, by the base's name, so that it starts; what it answers is no matter. Never raises for no
+        answer."""
         ...
 
     async def settle(self, run: ServingRun) -> None:

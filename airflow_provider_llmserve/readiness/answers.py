@@ -14,7 +14,8 @@ from airflow_provider_llmserve.readiness.fields import items, mapping
 
 
 def misfit(path: str, body: str) -> str:
-    """What is wrong with the body of a 2xx answer of that route, in words; empty where nothing is, or the route is not known here."""
+    """What is wrong with the body of a 2xx answer of that route, in words; empty where nothing is, or the route is not known
+    here."""
     found = next(((what, fits) for end, what, fits in _ROUTES if path.endswith(end)), None)
     if found is None:
         return ""

@@ -17,8 +17,9 @@ Object = Mapping[str, Any]
 class Reply:
     """The answer to one :class:`~airflow_provider_llmserve.readiness.state.Ask`.
 
-    ``status`` is the HTTP status, 0 where no answer came; ``text`` the beginning of the body (or of the fault): 4,000 characters through
-    the gateway, 65,536 of one pod's list of models. ``misfit`` says why a 2xx is no answer of the route that was asked.
+    ``status`` is the HTTP status, 0 where no answer came; ``text`` the beginning of the body (or of the fault): 4,000
+    characters through the gateway, 65,536 of one pod's list of models. ``misfit`` says why a 2xx is no answer of the route
+    that was asked.
     """
 
     name: str

@@ -82,8 +82,8 @@ class InConfigMap:
         Permission("", CONFIG_MAP.plural, ("get", "list", "watch", "create", "patch", "delete")),
     )
     PROPAGATION: Literal["Foreground", "Background"] = "Background"
-    """In the foreground the collector takes the record along while a finalizer still holds the primary: a retry would not know its own
-    deployment any more."""
+    """In the foreground the collector takes the record along while a finalizer still holds the primary: a retry would not
+    know its own deployment any more."""
 
     def companion(self, name: str, record: Record) -> Manifest:
         """The ConfigMap."""

@@ -27,8 +27,8 @@ class EndpointReadySensor(BaseSensorOperator):
     at once, with cause and remedy. Returns the endpoint.
 
     :param endpoint: a serve task's output, or ``{"name": …}`` for a run made elsewhere. (templated)
-    :param at_zero: what to do with a model that is at zero by design: ``accept`` it (``proven`` is then false in what is returned),
-        ``wake`` it by one request, or ``refuse`` it.
+    :param at_zero: what to do with a model that is at zero by design: ``accept`` it (``proven`` is then false in what is
+        returned), ``wake`` it by one request, or ``refuse`` it.
     :param llmserve_conn_id: the ``llmserve`` connection. Where None, the connection that made the endpoint, else
         ``llmserve_default``. (templated)
     """

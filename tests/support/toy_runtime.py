@@ -19,7 +19,8 @@ from airflow_provider_llmserve.specs import HuggingFaceServe, ServeSpec
 
 
 class ToyRuntime:
-    """Stands in the place of the module ``runtimes.huggingface.deployment``. ``model_name`` is the image, ``replicas`` the replicas."""
+    """Stands in the place of the module ``runtimes.huggingface.deployment``. ``model_name`` is the image, ``replicas`` the
+    replicas."""
 
     NAME = "deployment"
     PRIMARY = DEPLOYMENT

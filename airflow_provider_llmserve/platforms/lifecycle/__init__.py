@@ -1,7 +1,7 @@
 """Serve, change and tear down, on any platform: what the operators call.
 
-Everything is one async function over :class:`~airflow_provider_llmserve.platforms.base.Platform`; nothing here knows whether it runs in a
-worker or a triggerer.
+Everything is one async function over :class:`~airflow_provider_llmserve.platforms.base.Platform`; nothing here knows whether
+it runs in a worker or a triggerer.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ def target_of(endpoint: Endpoint) -> Target:
 
 
 async def require(platform: Platform, target: Target) -> ServingRun:
-    """The standing run that ``target`` names. Raises where it lives elsewhere, where there is none, or another one under its name."""
+    """The standing run that ``target`` names. Raises where it lives elsewhere, where there is none, or another one under its
+    name."""
     await refuse_elsewhere(platform, target)
     standing = await platform.find(target)
     if standing is None:

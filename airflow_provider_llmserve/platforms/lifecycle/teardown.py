@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 async def teardown(platform: Platform, target: Target, *, timeout: float, force: bool = False) -> bool:
     """Delete what the endpoint names, and wait until it is gone. True where something was deleted.
 
-    Leaves alone, and says so: what is gone already, what a newer run deployed under the same name. Raises :class:`Elsewhere` where
-    the connection leads to another place, :class:`NotOurs` for an object that this package did not make, :class:`StillThere` where
-    it does not go away in ``timeout`` seconds.
+    Leaves alone, and says so: what is gone already, what a newer run deployed under the same name. Raises :class:`Elsewhere`
+    where the connection leads to another place, :class:`NotOurs` for an object that this package did not make,
+    :class:`StillThere` where it does not go away in ``timeout`` seconds.
     """
     await refuse_elsewhere(platform, target)
     standing = await platform.find(target)

@@ -34,7 +34,8 @@ async def take_back(
     """Leave nothing of a failed deployment, or put back what stood before, and say in ``fault`` what became of it.
 
     Only what is still this very want is touched: what somebody else has deployed meanwhile is left alone. What an earlier try of
-    the same task left unproven counts as this deployment's own where the task waits for a proof (``waited``). Never hides ``fault``.
+    the same task left unproven counts as this deployment's own where the task waits for a proof (``waited``). Never hides
+    ``fault``.
     """
     seconds = KILL_GRACE if isinstance(fault, asyncio.CancelledError) else UNDO_TIMEOUT
     try:

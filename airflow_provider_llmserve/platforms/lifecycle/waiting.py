@@ -15,7 +15,8 @@ from airflow_provider_llmserve.readiness.state import Outcome, State, Verdict
 log = logging.getLogger(__name__)
 
 AtZero = Literal["accept", "wake", "refuse"]
-"""What a wait does with a model that is at zero by design: take it (nothing is proven), ask it once so that it starts, or fail."""
+"""What a wait does with a model that is at zero by design: take it (nothing is proven), ask it once so that it starts, or
+fail."""
 
 
 def in_seconds(timeout: float) -> datetime:
@@ -26,9 +27,9 @@ def in_seconds(timeout: float) -> datetime:
 async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, at_zero: AtZero = "accept") -> Verdict:
     """Wait for the verdict on this very run; writes nothing.
 
-    Returns it when it is Ready, or at zero by design where ``at_zero`` accepts that (what was stopped is always meant to be there).
-    Raises :class:`Superseded`, :class:`ServingFailed` as soon as it is impossible, or :class:`WaitTimeout` at ``deadline`` with the
-    last verdict.
+    Returns it when it is Ready, or at zero by design where ``at_zero`` accepts that (what was stopped is always meant to be
+    there). Raises :class:`Superseded`, :class:`ServingFailed` as soon as it is impossible, or :class:`WaitTimeout` at
+    ``deadline`` with the last verdict.
     """
     accept_zero, woken = at_zero == "accept" or run.stopped, False
     began = datetime.now(timezone.utc)
@@ -63,7 +64,8 @@ async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, at_z
 
 
 async def settle(platform: Platform, run: ServingRun, verdict: Verdict) -> None:
-    """Record what was proven: what a later update that fails puts back. A model at zero has answered nothing, unless it was stopped."""
+    """Record what was proven: what a later update that fails puts back. A model at zero has answered nothing, unless it was
+    stopped."""
     if verdict.state is State.READY or run.stopped:
         await platform.settle(run)
 

@@ -171,7 +171,8 @@ class Supervisor:
     # runs
 
     async def _begin(self, record: BookEntry) -> BookEntry:
-        """A run that was not there: its port, its line in the book, then its servers. Where the book cannot be written there is none."""
+        """A run that was not there: its port, its line in the book, then its servers. Where the book cannot be written there
+        is none."""
         record, fault = await self._port_for(record)
         try:
             self._write({record.key: record})

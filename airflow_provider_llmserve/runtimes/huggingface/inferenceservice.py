@@ -66,7 +66,8 @@ __all__ = [
 NAME = "inferenceservice"
 PRIMARY = INFERENCE_SERVICE
 RECORD = IN_CONFIG_MAP
-"""Any changed annotation or label of an InferenceService rolls the model out, so owner and spec live in a ConfigMap that it owns."""
+"""Any changed annotation or label of an InferenceService rolls the model out, so owner and spec live in a ConfigMap that it
+owns."""
 
 _READ = ("get", "list", "watch")
 _WATCH = ("list", "watch")

@@ -81,7 +81,7 @@ class Identity(_Wire):
     """Which deployment this is; what teardown, scale and the sensor compare before they touch anything."""
 
     platform: str
-    """``local`` or ``kubernetes``."""
+    """Its platform's name in ``registry``: ``local``, ``kubernetes``."""
     kind: Annotated[str, AfterValidator(_known)]
     """``kubeai-text`` or ``huggingfaceserve``."""
     runtime: str

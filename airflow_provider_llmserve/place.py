@@ -11,7 +11,7 @@ class Place(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     platform: str
-    """``kubernetes`` or ``local``."""
+    """Its name in ``registry``: ``kubernetes``, ``local``."""
     cluster: str = ""
     """UID of the namespace: it tells two clusters apart, and a namespace from one made anew under its name."""
     namespace: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_llmserve import __version__
+from airflow_provider_llmserve.registry import PLATFORMS
 
 _PACKAGE = "airflow_provider_llmserve"
 _INTEGRATION = "LLM serving"
@@ -92,8 +93,8 @@ def _conn_fields() -> dict[str, Any]:
     return {
         "platform": {
             "label": "Platform",
-            "description": "kubernetes: a cluster. local: this machine, no cluster and no GPU (extra [local]).",
-            "schema": {"type": "string", "enum": ["kubernetes", "local"], "default": "kubernetes"},
+            "description": " ".join(f"{row.name}: {row.says}." for row in PLATFORMS),
+            "schema": {"type": "string", "enum": [row.name for row in PLATFORMS], "default": PLATFORMS[0].name},
         },
         "kubernetes_conn_id": _text("Kubernetes connection", "Airflow connection that logs in to the cluster."),
         "namespace": _text("Namespace", "Namespace of the serving runs; for KubeAI the one its manager watches."),

@@ -1,12 +1,43 @@
-"""The runtimes: one row for each way of serving on Kubernetes. The platform, the specs, replay and the docs read it.
+"""What there is: one row for each platform, and one for each way of serving on Kubernetes. Everybody else reads it here.
 
-A new runtime is its module (:class:`airflow_provider_llmserve.runtimes.base.RuntimeOf`) and a row here. Light: every DAG file
-that imports an operator imports this.
+A new platform is its package (:class:`airflow_provider_llmserve.platforms.base.Platform`) and a row here, a new runtime its module
+(:class:`airflow_provider_llmserve.runtimes.base.RuntimeOf`) and a row here. Light: every DAG file that imports an operator imports
+this.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+
+class PlatformRow(NamedTuple):
+    """One platform."""
+
+    name: str
+    """What calls it: ``platform`` of a connection, of a place and of an endpoint's identity."""
+    opens: str
+    """``module:class``, under ``platforms``: called with the settings, it makes the platform; imported when it is first needed."""
+    says: str
+    """What the connection's form says of it."""
+    example: str
+    """What a connection that leads to it says, as JSON."""
+
+
+PLATFORMS: tuple[PlatformRow, ...] = (
+    PlatformRow(
+        "kubernetes",
+        "kubernetes.platform:KubernetesPlatform",
+        "a cluster",
+        '{"platform": "kubernetes", "namespace": "kubeai", "kubernetes_conn_id": "kubernetes_default"}',
+    ),
+    PlatformRow(
+        "local",
+        "local.platform:LocalPlatform",
+        "this machine, no cluster and no GPU (extra [local])",
+        '{"platform": "local"}',
+    ),
+)
+"""The one that the connection's form starts with before the others."""
 
 
 class Row(NamedTuple):

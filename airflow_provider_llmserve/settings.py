@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from airflow_provider_llmserve.registry import PLATFORMS
+
+
+def _known(platform: str) -> str:
+    names = [row.name for row in PLATFORMS]
+    if platform not in names:
+        raise ValueError(f"unknown platform {platform!r}; known: {', '.join(names)}")
+    return platform
 
 
 class Settings(BaseModel):
@@ -12,8 +21,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
-    platform: Literal["kubernetes", "local"]
-    """Where serving runs live: a Kubernetes cluster, or this machine."""
+    platform: Annotated[str, AfterValidator(_known)]
+    """Where serving runs live: the name of a platform of ``registry``."""
 
     # kubernetes
     kubernetes_conn_id: str = "kubernetes_default"

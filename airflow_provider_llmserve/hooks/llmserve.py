@@ -11,6 +11,7 @@ from airflow.sdk import BaseHook
 from pydantic import ValidationError
 
 from airflow_provider_llmserve.errors import BadInput, LLMServeError
+from airflow_provider_llmserve.registry import PLATFORMS
 from airflow_provider_llmserve.settings import Settings
 
 if TYPE_CHECKING:
@@ -92,10 +93,5 @@ def settings_of(extra: Mapping[str, Any], subject: str) -> Settings:
 
 
 def _how_to_connect(conn_id: str) -> str:
-    local = """'{"platform": "local"}'"""
-    cluster = """'{"platform": "kubernetes", "namespace": "kubeai", "kubernetes_conn_id": "kubernetes_default"}'"""
-    return (
-        "does not exist. Make it with one of\n"
-        f"    airflow connections add {conn_id} --conn-type llmserve --conn-extra {local}\n"
-        f"    airflow connections add {conn_id} --conn-type llmserve --conn-extra {cluster}"
-    )
+    ways = (f"    airflow connections add {conn_id} --conn-type llmserve --conn-extra '{row.example}'" for row in PLATFORMS)
+    return "\n".join(["does not exist. Make it with one of", *ways])

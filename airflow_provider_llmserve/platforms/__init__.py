@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from airflow_provider_llmserve import registry
 
 if TYPE_CHECKING:
     from airflow_provider_llmserve.platforms.base import Platform
@@ -11,10 +14,6 @@ if TYPE_CHECKING:
 
 def open_platform(settings: Settings) -> Platform:
     """The platform that ``settings`` names; nothing is connected before ``async with``."""
-    if settings.platform == "local":
-        from airflow_provider_llmserve.platforms.local.platform import LocalPlatform
-
-        return LocalPlatform(settings)
-    from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
-
-    return KubernetesPlatform(settings)
+    row = next(row for row in registry.PLATFORMS if row.name == settings.platform)
+    module, _, made_by = row.opens.partition(":")
+    return cast("Platform", getattr(import_module(f"{__name__}.{module}"), made_by)(settings))

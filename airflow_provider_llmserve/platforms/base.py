@@ -1,4 +1,4 @@
-"""The interface that both platforms implement and ``lifecycle`` drives.
+"""The interface that every platform implements (``registry.PLATFORMS`` lists them) and ``lifecycle`` drives.
 
 A platform knows how to write, read and watch serving runs; what to write and when to give up is decided above it
 (``lifecycle``) and below it (``runtimes``). All of it is async, once.

@@ -87,7 +87,7 @@ def test_empty_form_values_are_left_out_and_json_text_is_read() -> None:
     ("extra", "word"),
     [
         ({}, "platform"),
-        ({"platform": "moon"}, "platform"),
+        ({"platform": "moon"}, "platform: .*unknown platform 'moon'; known: kubernetes, local"),
         ({"platform": "local", "modells": {}}, "modells"),
         ({"platform": "local", "models": "{"}, "no JSON"),
     ],

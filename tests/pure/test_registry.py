@@ -1,23 +1,50 @@
-"""One registry of runtimes, read by everyone, and modules that are what their row says."""
+"""One registry of platforms and of runtimes, read by everyone, and modules that are what their row says."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
 from airflow_provider_llmserve import names, registry, specs
+from airflow_provider_llmserve.errors import BadInput
+from airflow_provider_llmserve.hooks.llmserve import LLMServeHook
+from airflow_provider_llmserve.platforms import open_platform
+from airflow_provider_llmserve.platforms.base import Platform
+from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
+from airflow_provider_llmserve.platforms.local.platform import LocalPlatform
+from airflow_provider_llmserve.provider_info import get_provider_info
 from airflow_provider_llmserve.replay.judge import assess_of
 from airflow_provider_llmserve.runtimes import kubeai, runtime, runtimes_of
 from airflow_provider_llmserve.runtimes.base import RuntimeOf
 from airflow_provider_llmserve.runtimes.huggingface import deployment, inferenceservice
 from airflow_provider_llmserve.runtimes.kinds import KINDS
+from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 
-# mypy holds each module to its interface here.
+# mypy holds each platform and each module to its interface here.
+PLATFORMS: tuple[type[Platform], ...] = (KubernetesPlatform, LocalPlatform)
 KUBEAI: RuntimeOf[KubeAIText] = kubeai
 HUGGINGFACE: tuple[RuntimeOf[HuggingFaceServe], ...] = (deployment, inferenceservice)
+
+
+def test_each_platform_is_opened_by_its_name_and_by_its_example() -> None:
+    for row in registry.PLATFORMS:
+        opened = open_platform(Settings.model_validate(json.loads(row.example)))
+        assert opened.name == json.loads(row.example)["platform"] == row.name
+
+
+def test_the_connection_offers_the_platforms_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    (connection,) = get_provider_info()["connection-types"]
+    field = connection["conn-fields"]["platform"]
+    assert field["schema"]["enum"] == [row.name for row in registry.PLATFORMS]
+    assert all(f"{row.name}: {row.says}." in field["description"] for row in registry.PLATFORMS)
+    monkeypatch.delenv("AIRFLOW_CONN_NOWHERE", raising=False)
+    with pytest.raises(BadInput, match="does not exist") as said:
+        LLMServeHook("nowhere").settings()
+    assert all(f"--conn-extra '{row.example}'" in str(said.value) for row in registry.PLATFORMS)
 
 
 def test_each_row_is_a_module_of_that_name() -> None:
@@ -50,8 +77,8 @@ def test_every_kind_of_object_is_listed() -> None:
     assert all(key == (kind.api_version, kind.kind) for key, kind in KINDS.items())
 
 
-def test_reading_the_registry_imports_no_runtime() -> None:
+def test_reading_the_registry_imports_no_platform_and_no_runtime() -> None:
     """Every DAG file pays for it."""
-    code = "import sys, airflow_provider_llmserve.names; print([m for m in sys.modules if 'runtimes' in m or 'pydantic' in m])"
+    code = "import sys, airflow_provider_llmserve.names; print([m for m in sys.modules if 'platforms' in m or 'runtimes' in m or 'pydantic' in m])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"

@@ -8,6 +8,10 @@ import shutil
 import tempfile
 from typing import Any
 
+import pytest
+
+pytest.register_assert_rewrite("support.contract")
+
 _home = tempfile.mkdtemp(prefix="llmserve-tests-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ["AIRFLOW_HOME"] = _home

@@ -21,25 +21,10 @@ from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPl
 from airflow_provider_llmserve.platforms.lifecycle import serve, target_of, teardown
 from airflow_provider_llmserve.readiness.state import State
 from airflow_provider_llmserve.runtimes.kinds import Kind
-from airflow_provider_llmserve.runtimes.record import Previous
 from airflow_provider_llmserve.runtimes.record_home import IN_CONFIG_MAP
 from airflow_provider_llmserve.settings import Settings
 
 pytestmark = pytest.mark.cluster
-
-
-async def test_the_same_want_twice_writes_nothing_the_second_time(
-    platform: KubernetesPlatform, cluster: Cluster, settings: Settings
-) -> None:
-    once = await platform.apply(want(), replacing=None)
-    await platform.settle(once)
-    await until_quiet(cluster, settings)
-    before = everything(cluster, settings)
-    again = await platform.apply(want(), replacing=await platform.find(Target("toy")))
-    await platform.settle(again)
-
-    assert everything(cluster, settings) == before
-    assert again.uid == once.uid
 
 
 async def test_drift_is_written_back(platform: KubernetesPlatform, cluster: Cluster, settings: Settings) -> None:
@@ -48,31 +33,6 @@ async def test_drift_is_written_back(platform: KubernetesPlatform, cluster: Clus
     await platform.apply(want(), replacing=await platform.find(Target("toy")))
 
     assert deployment(cluster, settings)["spec"]["replicas"] == 1
-
-
-async def test_the_record_is_read_back(platform: KubernetesPlatform) -> None:
-    await platform.apply(want(stopped=True), replacing=None)
-    run = await platform.find(Target("toy"))
-
-    assert run is not None
-    assert (run.owner, run.spec, run.stopped, run.previous) == (ONE, spec(), True, None)
-    assert (run.kind, run.runtime) == ("huggingfaceserve", "deployment")
-
-
-async def test_an_update_keeps_the_last_proven_spec_until_it_is_proven_itself(platform: KubernetesPlatform) -> None:
-    run = await platform.apply(want(), replacing=None)
-    assert run.previous is None
-    await platform.settle(run)
-    run = await platform.apply(want(spec("i:2"), TWO), replacing=await platform.find(Target("toy")))
-    assert run.previous == Previous(spec(), False, ONE)
-    run = await platform.apply(want(spec("i:3"), TWO), replacing=run)
-    assert run.previous == Previous(spec(), False, ONE), "the second was never proven"
-    await platform.settle(run)
-    found = await platform.find(Target("toy"))
-
-    assert found is not None
-    assert found.previous is None
-    assert found.spec == spec("i:3")
 
 
 async def test_a_record_changes_nothing_that_runs(
@@ -104,14 +64,6 @@ async def test_what_the_new_spec_lacks_is_pruned_and_the_rest_is_owned(
     assert service["metadata"]["ownerReferences"][0]["uid"] == run.uid
     assert service["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "airflow-llmserve"}
     assert cluster.admin.get(path) is None
-
-
-async def test_somebody_elses_deployment_in_between_is_a_conflict(platform: KubernetesPlatform) -> None:
-    stale = await platform.apply(want(), replacing=None)
-    await platform.apply(want(spec("i:2"), TWO), replacing=stale)
-
-    with pytest.raises(Conflict, match="changed by somebody else"):
-        await platform.apply(want(spec("i:3")), replacing=stale)
 
 
 async def test_a_strangers_object_is_found_without_owner(
@@ -274,18 +226,6 @@ async def test_only_what_is_tied_to_our_object_is_pruned(
     assert cluster.admin.get(f"{base}/toy") is not None
 
 
-async def test_a_proof_of_an_older_deployment_is_none_of_the_newer_ones(platform: KubernetesPlatform) -> None:
-    proven = await platform.apply(want(), replacing=None)
-    await platform.settle(proven)
-    older = await platform.apply(want(spec("i:2")), replacing=await platform.find(Target("toy")))
-    await platform.apply(want(spec("i:3"), TWO), replacing=older)
-    await platform.settle(older)
-    found = await platform.find(Target("toy"))
-
-    assert found is not None
-    assert found.previous == Previous(spec(), False, ONE), "still not proven"
-
-
 async def test_a_teardown_that_cannot_see_the_pods_is_not_done(
     platform: KubernetesPlatform, cluster: Cluster, settings: Settings, toy: ToyRuntime
 ) -> None:
@@ -331,15 +271,6 @@ async def test_of_two_writers_at_the_same_moment_one_is_told(
     assert image == stands.spec.image, "the record and what runs are of one writer"  # type: ignore[union-attr]
 
 
-async def test_a_newer_deployment_is_never_deleted(platform: KubernetesPlatform, cluster: Cluster, settings: Settings) -> None:
-    older = await platform.apply(want(), replacing=None)
-    await platform.apply(want(spec("i:2"), TWO), replacing=older)
-
-    with pytest.raises(Superseded):
-        await platform.delete(older, timeout=5)
-    assert "deletionTimestamp" not in deployment(cluster, settings)["metadata"]
-
-
 def _deployments(cluster: Cluster, settings: Settings) -> list[dict[str, Any]]:
     return cluster.admin.items(f"/apis/apps/v1/namespaces/{settings.namespace}/deployments")
 
@@ -375,16 +306,6 @@ async def two_at_once(
         hold(one.client)
         hold(two.client)
         yield one, two
-
-
-def everything(cluster: Cluster, settings: Settings) -> dict[str, str]:
-    ns = settings.namespace
-    paths = (
-        f"/apis/apps/v1/namespaces/{ns}/deployments",
-        f"/api/v1/namespaces/{ns}/services",
-        f"/api/v1/namespaces/{ns}/configmaps",
-    )
-    return {f"{o['metadata']['name']} {p}": o["metadata"]["resourceVersion"] for p in paths for o in cluster.admin.items(p)}
 
 
 async def until_quiet(cluster: Cluster, settings: Settings) -> None:

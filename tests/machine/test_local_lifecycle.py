@@ -337,18 +337,6 @@ async def test_an_update_that_cannot_start_leaves_the_version_before(
         assert await client.chat.completions.create(model="smol", messages=QUESTION, max_tokens=2)
 
 
-async def test_a_first_deployment_that_fails_leaves_nothing(
-    platform: LocalPlatform, dirs: StateDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("airflow_provider_llmserve.platforms.local.prepare._gguf_adapter", lambda path, base: path)
-    bad = tmp_path / "bad.gguf"
-    bad.symlink_to(model_path())
-    with pytest.raises(Exception, match="adapter"):
-        await serve(platform, spec(adapters=[{"name": "bad", "url": bad.as_uri()}]))
-    assert await platform.find(Target(name="smol")) is None
-    assert processes(str(dirs.root)) == []
-
-
 async def test_who_comes_second_conflicts_and_who_waited_is_superseded(platform: LocalPlatform):
     await serve(platform, spec())
     run = await platform.find(Target(name="smol"))
@@ -399,18 +387,6 @@ async def test_a_port_in_use_is_a_finding(settings: Settings):
         (finding,) = await platform.preflight(want(spec()))
     assert f"port {port} is in use" in finding
     assert await platform.preflight(want(spec())) == []
-
-
-async def test_a_redeployment_by_another_run_keeps_the_good_one_for_a_rollback(platform: LocalPlatform) -> None:
-    await serve(platform, spec())
-    standing = await platform.find(Target(name="smol"))
-    again = await platform.apply(want(spec(), Owner(dag_id="tests", run_id="second", task_id="serve")), replacing=standing)
-    assert again.previous is not None
-    assert again.previous.owner == OWNER
-    await platform.settle(again)
-    settled = await platform.find(Target(name="smol"))
-    assert settled is not None
-    assert settled.previous is None
 
 
 async def test_a_standalone_model_that_is_not_ready_says_503_to_probes(platform: LocalPlatform) -> None:

@@ -16,7 +16,7 @@ import pytest
 from support.kube import until
 from support.local_model import BASE, model_path, processes
 
-from airflow_provider_llmserve.errors import Elsewhere, PlatformError, Superseded, WaitTimeout
+from airflow_provider_llmserve.errors import Elsewhere, PlatformError, WaitTimeout
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
 from airflow_provider_llmserve.platforms.lifecycle import confirm, serve, target_of, teardown
@@ -241,20 +241,6 @@ async def test_what_was_deployed_without_a_wait_is_put_back_and_a_ttl_is_kept(st
     (now,) = await platform.runs()
     assert (now.spec, now.owner, now.ttl) == (standing.spec, ONE, 90)
     assert await teardown(platform, Target("smol"), timeout=60)
-
-
-async def test_what_was_deployed_again_since_the_look_is_not_deleted(state: Path) -> None:
-    """A run keeps its uid when it is deployed again: the sweep of an older one must not take the newer away."""
-    platform = platform_in(state)
-    await serve(platform, want(ttl=1), timeout=120)
-    (stale,) = await platform.runs()
-    await serve(platform, want(owner=TWO), timeout=120)
-    running = servers(state)
-    with pytest.raises(Superseded, match="deployed again"):
-        await platform.delete(stale, timeout=10)
-    (now,) = await platform.runs()
-    assert (now.uid, now.owner, servers(state)) == (stale.uid, TWO, running)
-    assert await teardown(platform, Target("smol"), timeout=30)
 
 
 def test_a_run_whose_spec_a_later_version_wrote_is_still_known(tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ class LocalPlatform:
         ignored = plans.not_honoured(want.spec, prepared.plan.server.encoder)
         if ignored:
             log.warning("%s %s: without effect on the local platform: %s", want.spec.kind, want.name, ", ".join(ignored))
+        if replacing is not None and await self._client.find(want.spec.kind, want.name) is None:
+            raise Conflict(f"{want.spec.kind} {want.name} was deleted meanwhile")  # no supervisor is started to say so
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         record = Record(want.owner, want.spec, want.stopped, applied=now, ttl=want.ttl, runtime=plans.NAME)
         answer = await self._client.call(

@@ -1,8 +1,8 @@
 """What there is: one row for each platform, and one for each way of serving on Kubernetes. Everybody else reads it here.
 
-A new platform is its package (:class:`airflow_provider_llmserve.platforms.base.Platform`) and a row here, a new runtime its module
-(:class:`airflow_provider_llmserve.runtimes.base.RuntimeOf`) and a row here. Light: every DAG file that imports an operator imports
-this.
+A new platform is its package (:class:`airflow_provider_llmserve.platforms.base.Platform`) and a row here, a new runtime its
+module (:class:`airflow_provider_llmserve.runtimes.base.RuntimeOf`) and a row here. Light: every DAG file that imports an
+operator imports this.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ class PlatformRow(NamedTuple):
     name: str
     """What calls it: ``platform`` of a connection, of a place and of an endpoint's identity."""
     opens: str
-    """``module:class``, under ``platforms``: called with the settings, it makes the platform; imported when it is first needed."""
+    """``module:class``, under ``platforms``: called with the settings, it makes the platform; imported when it is first
+    needed."""
     says: str
     """What the connection's form says of it."""
     example: str

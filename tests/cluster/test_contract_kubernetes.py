@@ -1,5 +1,5 @@
-"""The contract of every platform on a real control plane, by both ways of keeping the record: beside the object, by a toy runtime, and
-on it, by HuggingFace-serve's Deployment."""
+"""The contract of every platform on a real control plane, by both ways of keeping the record: beside the object, by a toy
+runtime, and on it, by HuggingFace-serve's Deployment."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ async def test_it_is_woken_by_one_request_and_then_proven() -> None:
     endpoint = await serve(platform, WANT, timeout=5, at_zero="wake")
     assert endpoint.proven
     assert platform.standing["m"].proven
-    assert platform.writes == ["apply m", "wake m"]
+    assert platform.writes == ["apply m", "wake m", "settle m"]
 
 
 async def test_one_that_does_not_wake_ends_the_wait_at_its_deadline() -> None:

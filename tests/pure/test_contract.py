@@ -1,4 +1,5 @@
-"""The contract of every platform, on those that live in this process: what it says can be kept, and the tests' double keeps it."""
+"""The contract of every platform, on those that live in this process: what it says can be kept, and the tests' double keeps
+it."""
 
 from __future__ import annotations
 

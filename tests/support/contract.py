@@ -1,4 +1,5 @@
-"""What every platform promises, over :class:`~airflow_provider_llmserve.platforms.base.Platform` alone: one suite that all of them pass.
+"""What every platform promises, over :class:`~airflow_provider_llmserve.platforms.base.Platform` alone: one suite that all
+of them pass.
 
 A platform's test makes a class of :class:`Contract` with a fixture ``stage``. What a platform promises beyond it (adoption, pods
 that do not end, a gateway) is in tests of its own.
@@ -24,7 +25,6 @@ from airflow_provider_llmserve.platforms.lifecycle import (
     change,
     confirm,
     expired,
-    prove,
     serve,
     target_of,
     teardown,
@@ -163,7 +163,8 @@ class Contract:
 
     async def test_the_same_want_twice_writes_nothing(self, stage: Stage, platform: Platform) -> None:
         first = await stage.served(platform, ttl=3600.0)
-        before, run, told = await stage.written(), await stage.stands(), []
+        told: list[ServingRun] = []
+        before, run = await stage.written(), await stage.stands()
         again = await serve(platform, stage.want(ttl=3600.0), timeout=120, on_applied=told.append)
         assert await stage.written() == before
         assert again == first
@@ -240,7 +241,7 @@ class Contract:
         run = await stage.stands()
         assert run.uid == uid
         assert facts(run) == before, "as it was: spec, owner, time to live, proven"
-        await prove(platform, run, timeout=120)
+        await wait_until_proven(platform, run, timeout=120)
 
     async def test_a_deployment_that_nobody_hears_of_is_taken_back(self, stage: Stage, platform: Platform) -> None:
         def away(run: ServingRun) -> None:
@@ -281,7 +282,7 @@ class Contract:
         with pytest.raises(Superseded):
             await platform.delete(stale, timeout=60)
         assert facts(await stage.stands()) == run
-        await prove(platform, await stage.stands(), timeout=120)
+        await wait_until_proven(platform, await stage.stands(), timeout=120)
 
     async def test_what_was_torn_down_is_gone_and_stays_gone_when_asked_again(self, stage: Stage, platform: Platform) -> None:
         target = target_of(await stage.served(platform))

@@ -1,4 +1,5 @@
-"""A platform that keeps serving runs in a dict, and keeps the contract (``support.contract``); a test may have it say what it likes."""
+"""A platform that keeps serving runs in a dict, and keeps the contract (``support.contract``); a test may have it say what
+it likes."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def write(record: Record) -> dict[str, str]:
     if record.runtime:
         data["runtime"] = record.runtime
     if record.ttl is not None:
-        data["ttl"] = _text(record.ttl)
+        data["ttl"] = _text(float(record.ttl))
     if record.stale:
         data["stale"] = _text([list(o) for o in record.stale])
     if not record.proven:

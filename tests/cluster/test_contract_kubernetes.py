@@ -14,8 +14,8 @@ from support.contract import Contract, Stage
 from support.toy import spec
 from support.toy_runtime import ToyRuntime
 
-from airflow_provider_llmserve.platforms.base import Platform
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
+from airflow_provider_llmserve.runtimes.record_home import IN_CONFIG_MAP
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import ServeSpec
 
@@ -51,24 +51,15 @@ def counted(verb: str, send: Callable[..., Awaitable[Any]], sent: list[str]) -> 
     return count
 
 
-class Kubernetes(Contract):
-    @pytest.mark.xfail(
-        strict=False,
-        reason="writing.py _same: without `replacing`, a deployment of ours is written over, unless its version happens to move",
-    )
-    async def test_who_saw_nothing_conflicts_with_who_was_faster(self, stage: Stage, platform: Platform) -> None:
-        await super().test_who_saw_nothing_conflicts_with_who_was_faster(stage, platform)
-
-
-@pytest.mark.parametrize("toy", ["companion"], indirect=True)
-class TestToy(Kubernetes):
+@pytest.mark.parametrize("toy", [IN_CONFIG_MAP], indirect=True)
+class TestToy(Contract):
     @pytest.fixture
     def stage(self, cluster: Cluster, settings: Settings, toy: ToyRuntime, cpu_node: str, model: Answers) -> Stage:
         never = spec("i:3", node_selector={"ready-after": "never"})
         return staged(cluster, settings, spec("i:1"), spec("i:2"), never)
 
 
-class TestDeployment(Kubernetes):
+class TestDeployment(Contract):
     @pytest.fixture
     def stage(self, cluster: Cluster, settings: Settings, cpu_node: str, model: Answers) -> Stage:
         return staged(cluster, settings, hf.spec(), hf.spec(dtype="FLOAT32"), hf.spec(node_selector=NOWHERE))

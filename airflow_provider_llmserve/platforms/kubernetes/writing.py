@@ -90,7 +90,7 @@ class Writer:
         """Write the want over what ``replacing`` says stands there. Raises :class:`Conflict` where something else does by now."""
         todo = await writes_for(want, self._runtime, self._settings)
         for attempt in range(TRIES):
-            live = await self._same(want.name, replacing)
+            live = await self._same(want, replacing)
             if live is not None and live.record is not None and await self._is_done(want, todo, live):
                 on_applied(live.run())
                 return live
@@ -126,10 +126,12 @@ class Writer:
         body["metadata"] = {**body.get("metadata", {}), **version_of(home)}
         await self._client.patch(kind_of(home), self._namespace, name_of(home), body)
 
-    async def _same(self, name: str, replacing: ServingRun | None) -> Live | None:
+    async def _same(self, want: Want, replacing: ServingRun | None) -> Live | None:
+        name = want.name
         live = await read(self._client, self._namespace, self._runtime, name)
         if replacing is None:
-            if live is not None and live.record is None:
+            record = live.record if live is not None else None
+            if live is not None and (record is None or not record.same_want(want.owner, want.spec, want.stopped)):
                 raise Conflict(f"{self._runtime.PRIMARY.kind} {name} was made by somebody else meanwhile", status=409)
             return live
         if live is None or live.uid != replacing.uid or not same_deployment(live.record, replacing):

@@ -6,9 +6,11 @@ failing one. What is asked for must arrive in the Deployment's pod template, rol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
 
 from airflow_provider_llmserve.readiness.cause_table import Place
 from airflow_provider_llmserve.readiness.causes import Cause, cause_in
@@ -30,7 +32,7 @@ from airflow_provider_llmserve.readiness.observed import Expected, Object, Obser
 from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
-from airflow_provider_llmserve.runtimes.huggingface.identity import VISIBLE_WITHIN, deletion, identity_verdict
+from airflow_provider_llmserve.runtimes.huggingface.identity import spec_drift
 from airflow_provider_llmserve.runtimes.huggingface.inferenceservice_rendered import annotation_drift, unrendered
 from airflow_provider_llmserve.runtimes.huggingface.kserve import (
     AUTOSCALER,
@@ -43,6 +45,7 @@ from airflow_provider_llmserve.runtimes.huggingface.kserve import (
     mode_of,
 )
 from airflow_provider_llmserve.runtimes.huggingface.workload import BEHIND_GRACE, CONTROLLER_GRACE, Subject, judge, model_name_in
+from airflow_provider_llmserve.runtimes.rules import Look, absence, first, identity
 
 INVALID_GRACE = timedelta(seconds=30)
 """How long ``InvalidSpec`` may stand before it is final: it outlives its cause until the next reconcile, and a runtime may be made."""
@@ -52,27 +55,10 @@ _SYSTEM = "kserve"
 
 
 @dataclass(frozen=True)
-class _View:
-    expected: Expected
-    observed: Observed
-    now: datetime
-    live: Object
-
-    @property
-    def manifest(self) -> Object:
-        return self.expected.manifest
-
-    @property
-    def name(self) -> str:
-        return name_of(self.manifest)
-
+class _View(Look):
     @property
     def predictor(self) -> Object:
         return mapping(self.manifest, "spec", "predictor")
-
-    @property
-    def waited(self) -> timedelta:
-        return self.now - self.expected.applied_at
 
     @property
     def mode(self) -> str:
@@ -92,50 +78,42 @@ class _View:
     def serving(self) -> bool:
         return any(pod_ready(p) for p in self.pods)
 
-    def proof(self, field: str, value: str) -> Evidence:
-        return Evidence(f"InferenceService {self.name}", field, value)
+    @cached_property
+    def deployment(self) -> Object | None:
+        """The Deployment that the controller made of the InferenceService; in Knative mode that of the newest revision."""
+        revision = text(self.live, "status", "components", "predictor", "latestCreatedRevision")
+        for one in self.observed.of("Deployment"):
+            if self.mode == KNATIVE and revision and name_of(one) == f"{revision}-deployment":
+                return one
+            if self.mode != KNATIVE and name_of(one) == f"{self.name}-predictor" and self._is_parent(one):
+                return one
+        return None
+
+    @cached_property
+    def unrendered(self) -> list[str]:
+        """What of the manifest the controller has not put into its Deployment."""
+        return unrendered(self.manifest, self.deployment) if self.deployment is not None else []
+
+    def _is_parent(self, deployment: Object) -> bool:
+        uid = uid_of(self.live or {})
+        return not uid or owned_by(deployment, uid)
 
 
 def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
     """Is what we applied in effect, and does it answer?"""
-    name = name_of(expected.manifest)
-    live = observed.get("InferenceService", name)
-    view = _View(expected, observed, now, live or {})
+    view = _View(expected, observed, now)
     if not expected.present:
-        return deletion(expected, live, view.pods, observed, now)
-    settled = identity_verdict(expected, live, observed, now)
-    if settled is not None or live is None:
-        return settled or verdict(State.PROGRESSING, "not_applied", f"InferenceService {name} is not visible yet")
-    for rule in (_annotations, _impossible, _stopped, _controller_says):
-        found = rule(view)
-        if found is not None:
-            return found
-    deployment = _deployment(view)
-    if deployment is None:
-        return _nothing_made(view)
-    missing = unrendered(view.manifest, deployment)
-    if missing:
-        return _not_rendered(view, missing)
-    return _settle(view, deployment)
+        return absence(view, view.pods)
+    return first(RULES, view) or _settle(view)
 
 
-def _annotations(view: _View) -> Verdict | None:
-    changed = annotation_drift(view.manifest, view.live)
-    stop_by_others = text(view.live, "metadata", "annotations", STOP) == "true" and not view.stopped
-    if not changed and not stop_by_others:
-        return None
-    what = ", ".join(changed or [STOP])
-    if view.waited < VISIBLE_WITHIN and not _before_differs(view, changed or [STOP]):
-        return verdict(State.PROGRESSING, "not_applied", f"our change of {what} is not visible yet")
-    said = f"another writer changed {what} of InferenceService {view.name}"
-    return verdict(State.SUPERSEDED, "superseded", said, evidence=[view.proof("metadata.annotations", what)])
-
-
-def _before_differs(view: _View, keys: list[str]) -> bool:
-    """The live annotations are not those that stood there before our write either."""
-    there = mapping(view.live, "metadata", "annotations")
-    before = mapping(view.expected.before, "metadata", "annotations") if view.expected.before is not None else there
-    return any(there.get(k) != before.get(k) for k in keys)
+def _drift(asked: Object, live: Object) -> list[tuple[str, Any]]:
+    """Fields of the spec, annotations that we set, and a stop that we did not ask for."""
+    there = mapping(live, "metadata", "annotations")
+    keys = annotation_drift(asked, live)
+    if there.get(STOP) == "true" and text(asked, "metadata", "annotations", STOP) != "true" and STOP not in keys:
+        keys.append(STOP)
+    return spec_drift(asked, live) + [(f"metadata.annotations[{key}]", there.get(key)) for key in keys]
 
 
 def _impossible(view: _View) -> Verdict | None:
@@ -171,15 +149,14 @@ def _stopped(view: _View) -> Verdict | None:
         return verdict(
             State.PROGRESSING, "stopping", f"{len(view.pods)} pods still run: {', '.join(name_of(p) for p in view.pods[:3])}"
         )
-    if not is_true(view.live, "Stopped") or _deployment(view) is not None:
+    if not is_true(view.live or {}, "Stopped") or view.deployment is not None:
         return verdict(State.PROGRESSING, "stopping", "KServe has not taken the Deployment away yet")
     return verdict(State.SCALED_TO_ZERO, "stopped", "no pod runs, as asked")
 
 
 def _controller_says(view: _View) -> Verdict | None:
     """The controller's own refusal of the spec. It is believed while nothing of this spec was rendered."""
-    deployment = _deployment(view)
-    if deployment is not None and not unrendered(view.manifest, deployment) and not _invalid(view):
+    if view.deployment is not None and not view.unrendered and not _invalid(view):
         return None
     invalid = _invalid(view)
     if invalid is not None:
@@ -224,38 +201,27 @@ def _messages(view: _View) -> Iterator[tuple[Place, str, str]]:
     for one in items(view.live, "status", "conditions"):
         if one.get("status") != "True" and text(one, "message"):
             yield "condition", f"conditions[{text(one, 'type')}]", text(one, "message")
-    for event in events_about(view.observed, view.live, "InternalError", "ServerlessModeRejected"):
+    for event in events_about(view.observed, view.live or {}, "InternalError", "ServerlessModeRejected"):
         since = event_time(event)
         if since is None or since >= view.expected.applied_at - timedelta(seconds=1):
             yield "event", f"Event {text(event, 'reason')}", event_text(event)
 
 
-def _deployment(view: _View) -> Object | None:
-    """The Deployment that the controller made of the InferenceService; in Knative mode that of the newest revision."""
-    revision = text(view.live, "status", "components", "predictor", "latestCreatedRevision")
-    for one in view.observed.of("Deployment"):
-        if view.mode == KNATIVE and revision and name_of(one) == f"{revision}-deployment":
-            return one
-        if view.mode != KNATIVE and name_of(one) == f"{view.name}-predictor" and _is_child(view, one):
-            return one
-    return None
-
-
-def _is_child(view: _View, deployment: Object) -> bool:
-    return not uid_of(view.live) or owned_by(deployment, uid_of(view.live))
-
-
-def _nothing_made(view: _View) -> Verdict:
+def _nothing_made(view: _View) -> Verdict | None:
+    if view.deployment is not None:
+        return None
     if not items(view.live, "status", "conditions") and view.waited > CONTROLLER_GRACE:
         said = f"no controller has acted on InferenceService {view.name} for {view.waited.total_seconds():.0f} s"
         return verdict(State.UNMANAGED, "controller_not_running", said, evidence=[view.proof("status", "empty")])
     return verdict(State.PROGRESSING, "starting", "the controller has not made the Deployment yet")
 
 
-def _not_rendered(view: _View, missing: list[str]) -> Verdict:
-    what = ", ".join(missing[:4])
+def _not_rendered(view: _View) -> Verdict | None:
+    if not view.unrendered:
+        return None
+    what = ", ".join(view.unrendered[:4])
     held = text(view.live, "metadata", "annotations", DISABLE_AUTO_UPDATE) == "true"
-    if held and is_true(view.live, "Ready"):
+    if held and is_true(view.live or {}, "Ready"):
         proof = view.proof(f"metadata.annotations[{DISABLE_AUTO_UPDATE}]", "true")
         return _hopeless(view, "auto_update_disabled", f"KServe skips this update ({what} not rendered)", proof)
     said = f"the controller has not rendered our change yet ({what})"
@@ -264,7 +230,19 @@ def _not_rendered(view: _View, missing: list[str]) -> Verdict:
     return verdict(State.PROGRESSING, "controller_behind", said, evidence=[view.proof("pod template", f"lacks {what}")])
 
 
-def _settle(view: _View, deployment: Object) -> Verdict:
+RULES: Sequence[Callable[[_View], Verdict | None]] = (
+    *identity(_drift),
+    _impossible,
+    _stopped,
+    _controller_says,
+    _nothing_made,
+    _not_rendered,
+)
+"""First match wins; where none does, the Deployment that KServe made is what was asked for, and is judged."""
+
+
+def _settle(view: _View) -> Verdict:
+    deployment = view.deployment or {}
     low, high = number(view.predictor, "minReplicas"), number(view.predictor, "maxReplicas")
     scaled = text(view.manifest, "metadata", "annotations", AUTOSCALER) not in ("none", "external") or view.mode == KNATIVE
     wanted = number(deployment, "spec", "replicas") if at(deployment, "spec", "replicas") is not None else 1
@@ -283,8 +261,8 @@ def _settle(view: _View, deployment: Object) -> Verdict:
     found = judge(subject, deployment, view.observed, view.now)
     if found.state is not State.READY:
         return found
-    if not scaled and not is_true(view.live, "Ready"):
-        unready = condition(view.live, "Ready")
+    if not scaled and not is_true(view.live or {}, "Ready"):
+        unready = condition(view.live or {}, "Ready")
         said = f"the pods answer, but KServe does not call it Ready: {text(unready, 'reason') or 'no condition'}"
         return verdict(State.PROGRESSING, "controller_behind", said, detail=text(unready, "message"), ask=found.ask)
     shifted = _traffic(view)

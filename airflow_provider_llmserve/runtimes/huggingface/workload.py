@@ -6,9 +6,10 @@ else is progressing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from airflow_provider_llmserve.readiness.causes import cause_in
 from airflow_provider_llmserve.readiness.fields import (
@@ -35,6 +36,7 @@ from airflow_provider_llmserve.readiness.rollout import (
     rollout_complete,
 )
 from airflow_provider_llmserve.readiness.state import Ask, Evidence, State, Verdict
+from airflow_provider_llmserve.runtimes.rules import first
 
 SYSTEM = "huggingfaceserver"
 CONTROLLER_GRACE = timedelta(seconds=5)
@@ -71,25 +73,30 @@ def model_name_in(container: Object, default: str) -> str:
     return found
 
 
+@dataclass(frozen=True)
+class _View:
+    """One look at the Deployment."""
+
+    subject: Subject
+    deployment: Object
+    observed: Observed
+    now: datetime
+
+    @cached_property
+    def progress(self) -> Progress:
+        """How far its rollout is."""
+        return progress(self.deployment, self.observed)
+
+    @cached_property
+    def trouble(self) -> PodTrouble | None:
+        """What stands in the way of the present version."""
+        return _trouble(self.deployment, self.progress, self.observed, self.now)
+
+
 def judge(subject: Subject, deployment: Object, observed: Observed, now: datetime) -> Verdict:
     """The verdict; ``deployment`` is known to be the one asked for."""
-    state = progress(deployment, observed)
-    idle = _nobody_acts(subject, deployment, state, now)
-    if idle:
-        return idle
-    if state.wanted == 0:
-        return _zero(subject, deployment, observed)
-    if subject.enough is not None and state.ready >= subject.enough and not state.old_pods and state.reason in _ADDING:
-        return _proof(subject, deployment, state, observed)
-    trouble = _trouble(deployment, state, observed, now)
-    if trouble is not None and (trouble.fatal or state.reason):
-        figures = state.summary or f"{state.ready} of {state.wanted} pods are ready"
-        return trouble_verdict(trouble, serving=state.serving, note=figures)
-    if state.reason:
-        return verdict(State.PROGRESSING, state.reason, state.summary, evidence=state.evidence)
-    if not rollout_complete(deployment):
-        return verdict(State.PROGRESSING, "starting", f"{state.summary}; the Deployment's own figures do not say so yet")
-    return _proof(subject, deployment, state, observed)
+    view = _View(subject, deployment, observed, now)
+    return first(RULES, view) or _proof(view)
 
 
 def live_pods(deployment: Object, observed: Observed) -> list[Object]:
@@ -98,25 +105,55 @@ def live_pods(deployment: Object, observed: Observed) -> list[Object]:
     return [p for p in observed.of("Pod") if not pod_ended(p) and any(owned_by(p, uid) for uid in sets)]
 
 
-def _nobody_acts(subject: Subject, deployment: Object, state: Progress, now: datetime) -> Verdict | None:
-    if state.reason != "controller_behind":
+def _nobody_acts(view: _View) -> Verdict | None:
+    if view.progress.reason != "controller_behind":
         return None
-    never = not mapping(deployment, "status") and now - subject.applied_at > CONTROLLER_GRACE
-    if never or now - subject.applied_at > BEHIND_GRACE:
-        since = (now - subject.applied_at).total_seconds()
-        summary = f"no controller has acted on Deployment {name_of(deployment)} for {since:.0f} s"
-        return verdict(State.UNMANAGED, "controller_not_running", summary, evidence=state.evidence)
-    return verdict(State.PROGRESSING, "controller_behind", state.summary, evidence=state.evidence)
+    waited = view.now - view.subject.applied_at
+    never = not mapping(view.deployment, "status") and waited > CONTROLLER_GRACE
+    if never or waited > BEHIND_GRACE:
+        summary = f"no controller has acted on Deployment {name_of(view.deployment)} for {waited.total_seconds():.0f} s"
+        return verdict(State.UNMANAGED, "controller_not_running", summary, evidence=view.progress.evidence)
+    return verdict(State.PROGRESSING, "controller_behind", view.progress.summary, evidence=view.progress.evidence)
 
 
-def _zero(subject: Subject, deployment: Object, observed: Observed) -> Verdict:
-    left = live_pods(deployment, observed)
+def _zero(view: _View) -> Verdict | None:
+    if view.progress.wanted != 0:
+        return None
+    left = live_pods(view.deployment, view.observed)
     if left:
         ending = f"{len(left)} pods still run: {', '.join(name_of(p) for p in left[:3])}"
         return verdict(State.PROGRESSING, "stopping", ending)
-    if not rollout_complete(deployment):
+    if not rollout_complete(view.deployment):
         return verdict(State.PROGRESSING, "stopping", "the Deployment's own figures do not say zero yet")
-    return verdict(State.SCALED_TO_ZERO, subject.zero_word, "no pod runs, as asked")
+    return verdict(State.SCALED_TO_ZERO, view.subject.zero_word, "no pod runs, as asked")
+
+
+def _enough(view: _View) -> Verdict | None:
+    """An autoscaler adds pods, and those that must be there are."""
+    enough, state = view.subject.enough, view.progress
+    adds = enough is not None and state.ready >= enough and not state.old_pods and state.reason in _ADDING
+    return _proof(view) if adds else None
+
+
+def _in_the_way(view: _View) -> Verdict | None:
+    trouble, state = view.trouble, view.progress
+    if trouble is None or not (trouble.fatal or state.reason):
+        return None
+    figures = state.summary or f"{state.ready} of {state.wanted} pods are ready"
+    return trouble_verdict(trouble, serving=state.serving, note=figures)
+
+
+def _rolls_out(view: _View) -> Verdict | None:
+    state = view.progress
+    if state.reason:
+        return verdict(State.PROGRESSING, state.reason, state.summary, evidence=state.evidence)
+    if not rollout_complete(view.deployment):
+        return verdict(State.PROGRESSING, "starting", f"{state.summary}; the Deployment's own figures do not say so yet")
+    return None
+
+
+RULES: Sequence[Callable[[_View], Verdict | None]] = (_nobody_acts, _zero, _enough, _in_the_way, _rolls_out)
+"""First match wins; where none does the objects are right, and an answer decides."""
 
 
 def _trouble(deployment: Object, state: Progress, observed: Observed, now: datetime) -> PodTrouble | None:
@@ -142,8 +179,9 @@ def _thrown_out(deployment: Object, state: Progress, observed: Observed, now: da
                 yield found
 
 
-def _proof(subject: Subject, deployment: Object, state: Progress, observed: Observed) -> Verdict:
+def _proof(view: _View) -> Verdict:
     """Ready by the objects: proven where the model answered since."""
+    subject, deployment, state, observed = view.subject, view.deployment, view.progress, view.observed
     ask = (Ask(subject.model),)
     since = max(filter(None, _changes(deployment, state, observed)), default=subject.applied_at)
     reply = _latest(observed, subject.model, max(since, subject.applied_at))

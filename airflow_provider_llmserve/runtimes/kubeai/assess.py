@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from airflow_provider_llmserve.readiness.fields import name_of, terminating, text
-from airflow_provider_llmserve.readiness.observed import Expected, Observed
+from airflow_provider_llmserve.readiness.fields import mapping, name_of
+from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
 from airflow_provider_llmserve.readiness.pods import pod_ready
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import State, Verdict
@@ -20,9 +20,8 @@ from airflow_provider_llmserve.runtimes.kubeai.drift import drift
 from airflow_provider_llmserve.runtimes.kubeai.proof import prove
 from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
 from airflow_provider_llmserve.runtimes.parts import LogTail
+from airflow_provider_llmserve.runtimes.rules import VISIBLE_WITHIN, first, identity
 
-VISIBLE_WITHIN = timedelta(seconds=10)
-"""How long a list may lag behind our own write."""
 REACTS_WITHIN = timedelta(seconds=30)
 """How long the manager may take to act: it has one worker, sleeps 3 s after each pod it makes or deletes, and backs off on errors.
 Somebody else's adapter download holds it up for longer; so this only names what is odd, and never ends a wait."""
@@ -33,11 +32,7 @@ def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
     view = View(expected, observed, now)
     if not expected.present:
         return deleting.assess_absence(view)
-    for rule in RULES:
-        found = rule(view)
-        if found is not None:
-            return found
-    return verdict(State.PROGRESSING, "starting", _counts(view))
+    return first(RULES, view) or verdict(State.PROGRESSING, "starting", _counts(view))
 
 
 def logs_wanted(expected: Expected, observed: Observed, now: datetime) -> tuple[LogTail, ...]:
@@ -47,46 +42,8 @@ def logs_wanted(expected: Expected, observed: Observed, now: datetime) -> tuple[
     return manager_log.wanted(view) if lacking else ()
 
 
-def _absent(view: View) -> Verdict | None:
-    if view.model is not None:
-        if view.expected.uid and view.uid != view.expected.uid:
-            return verdict(
-                State.SUPERSEDED,
-                "superseded",
-                f"Model {view.name} was deleted and made anew by somebody else",
-                evidence=[evidence(view.model, "metadata.uid", view.uid)],
-            )
-        return None
-    if "Model" not in view.observed.kinds or view.waited < VISIBLE_WITHIN:
-        return verdict(State.PROGRESSING, "not_applied", f"Model {view.name} is not visible yet")
-    return verdict(State.GONE, "disappeared", f"Model {view.name} does not exist any more")
-
-
-def _deleted(view: View) -> Verdict | None:
-    if not terminating(view.model or {}):
-        return None
-    since = text(view.model, "metadata", "deletionTimestamp")
-    return verdict(
-        State.DELETING,
-        "disappeared",
-        f"somebody deleted Model {view.name} at {since}",
-        evidence=[evidence(view.model, "metadata.deletionTimestamp", since)],
-    )
-
-
-def _not_ours(view: View) -> Verdict | None:
-    changed = drift(view.asked, view.spec)
-    if not changed:
-        return None
-    fields = ", ".join(f"spec.{f}" for f in changed)
-    if view.expected.before is not None and view.waited < VISIBLE_WITHIN and not drift(view.before, view.spec):
-        return verdict(State.PROGRESSING, "not_applied", f"our change of {fields} is not visible yet")
-    return verdict(
-        State.SUPERSEDED,
-        "superseded",
-        f"another writer changed {fields} of Model {view.name}",
-        evidence=[evidence(view.model, f"spec.{f}", "not what was asked for") for f in changed],
-    )
+def _drift(asked: Object, live: Object) -> list[tuple[str, str]]:
+    return [(f"spec.{f}", "not what was asked for") for f in drift(mapping(asked, "spec"), mapping(live, "spec"))]
 
 
 def _zero(view: View) -> Verdict | None:
@@ -239,9 +196,7 @@ def _impossible(view: View) -> Verdict | None:
 
 
 RULES: Sequence[Callable[[View], Verdict | None]] = (
-    _absent,
-    _deleted,
-    _not_ours,
+    *identity(_drift, settles=timedelta(0)),
     _impossible,
     _unmanaged,
     _zero,

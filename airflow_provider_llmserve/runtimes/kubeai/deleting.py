@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-from airflow_provider_llmserve.readiness.fields import at, name_of, owned_by, text, uid_of
-from airflow_provider_llmserve.readiness.reasons import verdict
-from airflow_provider_llmserve.readiness.state import State, Verdict
+from airflow_provider_llmserve.readiness.fields import name_of, owned_by, text
+from airflow_provider_llmserve.readiness.state import Verdict
 from airflow_provider_llmserve.runtimes.kubeai import blocked
-from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
+from airflow_provider_llmserve.runtimes.kubeai.view import View
+from airflow_provider_llmserve.runtimes.rules import absence
 
 CACHE_FINALIZER = "kubeai.org/cache-eviction"
 
 
 def assess_absence(view: View) -> Verdict:
     """Gone only when neither the Model nor a pod it controlled is left: then the GPUs are free."""
-    model = view.model
-    if model is not None and view.expected.uid and uid_of(model) != view.expected.uid:
-        model = None  # a newer Model of that name is not ours to wait for
-    if model is not None:
-        finalizers = at(model, "metadata", "finalizers")
-        held = [str(f) for f in finalizers] if isinstance(finalizers, list) else []
-        if held:
-            return _held(view, held)
-        return verdict(State.DELETING, "deleting", f"Model {view.name} is still there")
     pods = [p for p in view.pods if not view.expected.uid or owned_by(p, view.expected.uid)]
-    if pods:
-        return verdict(
-            State.DELETING,
-            "deleting",
-            f"the Model is gone, {len(pods)} of its pods are still ending",
-            evidence=[evidence(p, "metadata.name", name_of(p)) for p in pods],
-        )
-    if not {"Model", "Pod"} <= view.observed.kinds:
-        return verdict(State.DELETING, "deleting", "it was not looked at yet")
-    return verdict(State.GONE, "gone", f"Model {view.name} and its pods are gone")
 
+    def stuck(finalizers: list[str]) -> str:
+        return _why_eviction_hangs(view) if CACHE_FINALIZER in finalizers else ""
 
-def _held(view: View, finalizers: list[str]) -> Verdict:
-    detail = ""
-    if CACHE_FINALIZER in finalizers:
-        detail = _why_eviction_hangs(view)
-    return verdict(
-        State.DELETING,
-        "finalizer_stuck" if detail else "deleting",
-        f"Model {view.name} waits for finalizer {', '.join(finalizers)}",
-        detail=detail,
-        evidence=[evidence(view.model, "metadata.finalizers", ", ".join(finalizers))],
-    )
+    return absence(view, pods, stuck=stuck)
 
 
 def _why_eviction_hangs(view: View) -> str:

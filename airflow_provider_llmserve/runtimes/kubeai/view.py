@@ -19,10 +19,12 @@ from airflow_provider_llmserve.readiness.fields import (
     text,
     uid_of,
 )
-from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
+from airflow_provider_llmserve.readiness.observed import Object
 from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
 from airflow_provider_llmserve.readiness.state import Evidence
+from airflow_provider_llmserve.runtimes.kinds import MODEL
 from airflow_provider_llmserve.runtimes.kubeai import config, template
+from airflow_provider_llmserve.runtimes.rules import Look
 
 MANAGER_LEASE = "cc6bca10.substratus.ai"
 """Leader election of the controller (``internal/manager/run.go``); the autoscaler has one of its own."""
@@ -30,17 +32,13 @@ FEATURE_LABEL = "features.kubeai.org/"
 
 
 @dataclass(frozen=True)
-class View:
-    """What was asked for, what was seen, and when."""
+class View(Look):
+    """A look at a Model and its pods."""
 
-    expected: Expected
-    observed: Observed
-    now: datetime
-
-    @cached_property
-    def name(self) -> str:
-        """Name of the Model."""
-        return text(self.expected.manifest, "metadata", "name")
+    @property
+    def kind(self) -> str:
+        """``Model``."""
+        return MODEL.kind
 
     @cached_property
     def namespace(self) -> str:
@@ -60,7 +58,7 @@ class View:
     @cached_property
     def model(self) -> Object | None:
         """The Model as it was seen, or None."""
-        return self.observed.get("Model", self.name)
+        return self.live
 
     @cached_property
     def spec(self) -> Mapping[str, Any]:
@@ -81,11 +79,6 @@ class View:
     def replicas(self) -> int:
         """How many pods the Model asks for now: the autoscaler's number, or ours."""
         return number(self.spec, "replicas")
-
-    @cached_property
-    def waited(self) -> timedelta:
-        """Since we asked."""
-        return self.now - self.expected.applied_at
 
     @cached_property
     def second_asked(self) -> datetime:

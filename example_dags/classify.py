@@ -49,7 +49,7 @@ def classify() -> None:
             (target / file.name).write_bytes(file.read_bytes())
         return {**trained, "url": str(target)}
 
-    trained = train("{{ var.value.get('llmserve_models', '') }}")
+    trained: Any = train("{{ var.value.get('llmserve_models', '') }}")
     serve = HuggingFaceServeOperator(
         task_id="serve",
         spec={

@@ -23,7 +23,7 @@ def serve_huggingface() -> None:
     )
 
     @task
-    def ask(endpoint: dict[str, Any]) -> str:
+    def ask(endpoint: Any) -> str:
         served = Endpoint.of(endpoint)
         reply = served.openai().completions.create(model=served.request_name(), prompt="Once upon a time", max_tokens=32)
         return reply.choices[0].text

@@ -16,9 +16,17 @@ from airflow_provider_llmserve.errors import BadInput, LLMServeError
 from airflow_provider_llmserve.owner import Owner
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from typing import TypeAlias
+
+    from airflow.sdk import Context, XComArg
 
     from airflow_provider_llmserve.platforms.base import Platform, Target
+
+    EndpointLike: TypeAlias = Endpoint | Mapping[str, Any] | XComArg | str
+    """What ``endpoint=`` takes: a serve task's output (``serve.output``), the mapping that it is at run time, ``{"name": …}`` for
+    a run made elsewhere, or a template of one in a DAG with ``render_template_as_native_obj``. Which of them it is shows when the
+    task runs: :func:`read_endpoint`. Every other templated parameter takes an ``XComArg`` too, in place of its value.
+    For type checkers alone: parsing a DAG file must not pay for Airflow's types."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_llmserve.operators._base import EndpointLike
     from airflow_provider_llmserve.platforms.lifecycle import AtZero
     from airflow_provider_llmserve.specs import ServeSpec
 
@@ -33,7 +34,7 @@ class ChangeOperator(PlatformOperator):
     def __init__(
         self,
         *,
-        endpoint: Mapping[str, Any],
+        endpoint: EndpointLike,
         wait: bool = True,
         timeout: float | timedelta = 1800,
         at_zero: AtZero = "accept",

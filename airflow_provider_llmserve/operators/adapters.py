@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_llmserve.operators._change import ChangeOperator
 
 if TYPE_CHECKING:
+    from airflow.sdk import XComArg
+
     from airflow_provider_llmserve.specs import ServeSpec
 
 
@@ -23,7 +25,7 @@ class AttachAdapterOperator(ChangeOperator):
 
     template_fields: Sequence[str] = (*ChangeOperator.template_fields, "adapter")
 
-    def __init__(self, *, adapter: Mapping[str, Any], **kwargs: Any):
+    def __init__(self, *, adapter: Mapping[str, Any] | XComArg | str, **kwargs: Any):
         super().__init__(**kwargs)
         self.adapter = adapter
 
@@ -43,9 +45,9 @@ class DetachAdapterOperator(ChangeOperator):
 
     template_fields: Sequence[str] = (*ChangeOperator.template_fields, "adapter")
 
-    def __init__(self, *, adapter: str | Mapping[str, Any], **kwargs: Any):
+    def __init__(self, *, adapter: str | Mapping[str, Any] | XComArg, **kwargs: Any):
         super().__init__(**kwargs)
-        self.adapter = adapter
+        self.adapter: Any = adapter
 
     def edit(self, spec: ServeSpec, stopped: bool) -> tuple[ServeSpec, bool]:
         from airflow_provider_llmserve.specs.changes import without_adapter

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_errors
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
+
+    from airflow_provider_llmserve.operators._base import EndpointLike
 
 _ASKING = ("api", "system_prompt", "max_tokens", "concurrency", "request_timeout", "request_retries", "max_error_rate")
 _ASKED = ("endpoint", "dataset", "adapter", "metrics", "gates", "baseline", "results", "columns", "labels", "system_prompt")
@@ -54,17 +56,17 @@ class EvaluateOperator(PlatformOperator):
     def __init__(
         self,
         *,
-        endpoint: Any,
-        dataset: str,
-        adapter: str | None = None,
-        metrics: Sequence[str] | None = None,
-        gates: Sequence[Mapping[str, Any]] = (),
-        baseline: Any = None,
-        results: str | None = None,
-        columns: Mapping[str, str] | None = None,
-        labels: Sequence[str] | None = None,
+        endpoint: EndpointLike,
+        dataset: str | XComArg,
+        adapter: str | XComArg | None = None,
+        metrics: Sequence[str] | XComArg | None = None,
+        gates: Sequence[Mapping[str, Any]] | XComArg = (),
+        baseline: Mapping[str, Any] | XComArg | str | None = None,
+        results: str | XComArg | None = None,
+        columns: Mapping[str, str] | XComArg | None = None,
+        labels: Sequence[str] | XComArg | None = None,
         api: Literal["chat", "completion"] = "chat",
-        system_prompt: str | None = None,
+        system_prompt: str | XComArg | None = None,
         max_tokens: int = 64,
         concurrency: int = 8,
         request_timeout: float = 30.0,

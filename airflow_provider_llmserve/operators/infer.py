@@ -10,9 +10,10 @@ from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_errors
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from airflow_provider_llmserve.oip.wire import Prediction
+    from airflow_provider_llmserve.operators._base import EndpointLike
 
 
 class InferOperator(PlatformOperator):
@@ -39,8 +40,8 @@ class InferOperator(PlatformOperator):
     def __init__(
         self,
         *,
-        endpoint: Any,
-        inputs: Sequence[str],
+        endpoint: EndpointLike,
+        inputs: Sequence[str] | XComArg,
         batch_size: int = 16,
         concurrency: int = 8,
         request_timeout: float = 30.0,
@@ -49,7 +50,7 @@ class InferOperator(PlatformOperator):
     ):
         super().__init__(**kwargs)
         self.endpoint = endpoint
-        self.inputs = inputs
+        self.inputs: Any = inputs
         self.batch_size = batch_size
         self.concurrency = concurrency
         self.request_timeout = request_timeout

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_llmserve.operators._change import ChangeOperator
 
 if TYPE_CHECKING:
+    from airflow.sdk import XComArg
+
     from airflow_provider_llmserve.specs import ServeSpec
 
 
@@ -37,11 +39,11 @@ class ScaleOperator(ChangeOperator):
     def __init__(
         self,
         *,
-        replicas: int | str | None = None,
-        min_replicas: int | str | None = None,
-        max_replicas: int | str | None = None,
-        target_requests: int | str | None = None,
-        scale_down_delay_seconds: int | str | None = None,
+        replicas: int | str | XComArg | None = None,
+        min_replicas: int | str | XComArg | None = None,
+        max_replicas: int | str | XComArg | None = None,
+        target_requests: int | str | XComArg | None = None,
+        scale_down_delay_seconds: int | str | XComArg | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -81,12 +83,12 @@ class ResumeOperator(ChangeOperator):
         return spec, False
 
 
-def _number(value: int | str | None, field: str) -> int | None:
+def _number(value: Any, field: str) -> int | None:
     from airflow_provider_llmserve.errors import BadInput
 
     if value is None or isinstance(value, int):
         return value
     try:
         return int(value)  # templates render to text
-    except ValueError:
+    except (TypeError, ValueError):
         raise BadInput(field, f"is no whole number: {value!r}") from None

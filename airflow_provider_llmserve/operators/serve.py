@@ -10,7 +10,7 @@ from airflow_provider_llmserve.links import EndpointLink
 from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_errors, owner_of, positive, returned, seconds
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from airflow_provider_llmserve.platforms.base import Platform, ServingRun
     from airflow_provider_llmserve.platforms.lifecycle import AtZero
@@ -46,8 +46,8 @@ class ServeOperator(PlatformOperator):
     def __init__(
         self,
         *,
-        spec: Mapping[str, Any] | ServeSpec | str,
-        name: str | None = None,
+        spec: Mapping[str, Any] | ServeSpec | XComArg | str,
+        name: str | XComArg | None = None,
         wait: bool = True,
         timeout: float | timedelta = 1800,
         at_zero: AtZero = "accept",
@@ -58,7 +58,7 @@ class ServeOperator(PlatformOperator):
     ):
         super().__init__(**kwargs)
         self.spec = spec
-        self.name = name
+        self.name: Any = name
         self.wait = wait
         self.timeout = timeout
         self.at_zero = at_zero

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ from airflow_provider_llmserve.operators._base import PlatformOperator, airflow_
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_llmserve.operators._base import EndpointLike
 
 
 class TeardownOperator(PlatformOperator):
@@ -25,7 +27,7 @@ class TeardownOperator(PlatformOperator):
 
     template_fields: Sequence[str] = ("endpoint", "llmserve_conn_id")
 
-    def __init__(self, *, endpoint: Mapping[str, Any], timeout: float | timedelta = 600, force: bool = False, **kwargs: Any):
+    def __init__(self, *, endpoint: EndpointLike, timeout: float | timedelta = 600, force: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.endpoint = endpoint
         self.timeout = timeout

@@ -10,7 +10,7 @@ from airflow.sdk import Asset, BaseOperator
 from airflow_provider_llmserve.operators._base import airflow_errors
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
 
 class UploadAdapterOperator(BaseOperator):
@@ -37,19 +37,19 @@ class UploadAdapterOperator(BaseOperator):
     def __init__(
         self,
         *,
-        source: str | Mapping[str, Any],
-        destination: str,
-        name: str | None = None,
-        base_model: str | None = None,
+        source: str | Mapping[str, Any] | XComArg,
+        destination: str | XComArg,
+        name: str | XComArg | None = None,
+        base_model: str | XComArg | None = None,
         max_rank: int | None = None,
         conn_id: str | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.source = source
-        self.destination = destination
-        self.name = name
-        self.base_model = base_model
+        self.source: Any = source
+        self.destination: Any = destination
+        self.name: Any = name
+        self.base_model: Any = base_model
         self.max_rank = max_rank
         self.conn_id = conn_id
 

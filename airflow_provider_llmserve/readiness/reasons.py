@@ -66,14 +66,16 @@ def documentation() -> str:
     lines = [
         "# Reasons",
         "",
-        "Every verdict carries one of these words. They are part of the public contract; summaries and advice are for people and may change.",
-        "Made from `reason_table.py` and `cause_table.py` in `airflow_provider_llmserve/readiness` by "
+        "Every verdict carries one of these words. They are part of the public contract; summaries and advice are for people and may",
+        "change. Made from `reason_table.py` and `cause_table.py` in `airflow_provider_llmserve/readiness` by",
         "`python -m airflow_provider_llmserve.readiness.reasons`.",
         "",
-        "- **waiting** never ends a wait before its deadline; **impossible** ends it at once; **stopped**: nothing runs, on purpose; **done**: proven.",
+        "- **waiting** never ends a wait before its deadline; **impossible** ends it at once; **stopped**: nothing runs, on purpose;",
+        "  **done**: proven.",
         "- *retry*: whether the same task, run again unchanged, can succeed.",
-        "- A word whose cause was read from a container that ended is waiting until the container has ended often enough: twice where the cause lies in "
-        "what was asked for, five times where the world may still mend it (a model that is uploaded late, a hub that comes back).",
+        "- A word whose cause was read from a container that ended is waiting until the container has ended often enough: twice where",
+        "  the cause lies in what was asked for, five times where the world may still mend it (a model that is uploaded late, a hub",
+        "  that comes back).",
         "- A pull that failed once is waiting; from the first back-off on it has the class below.",
         "- A pod that no node takes is waiting for a grace of five minutes (a node pool that grows), then impossible.",
     ]
@@ -86,8 +88,8 @@ def documentation() -> str:
         "",
         "# Failure texts",
         "",
-        "What the systems write, and the word for it; the first row that fits wins. *Beside* is the `reason` field next to the text, the exit "
-        "code, or the HTTP status; `…` stands for anything; case is ignored.",
+        "What the systems write, and the word for it; the first row that fits wins. *Beside* is the `reason` field next to the text,",
+        "the exit code, or the HTTP status; `…` stands for anything; case is ignored.",
     ]
     for title, signs in SIGNS:
         lines += ["", f"## {title}", "", "| written by | where | beside | text | word |", "|---|---|---|---|---|"]

@@ -38,6 +38,13 @@ def dedented(code: str) -> str:
     return textwrap.dedent(code)
 
 
+@pytest.mark.parametrize("where", sorted(TEXTS.keys() - {"CONTRIBUTING.md"}))  # drawn anew at this moment
+def test_prose_is_as_long_as_code_may_be(where: str) -> None:
+    """A row of a table is one line, however long."""
+    lines = enumerate(TEXTS[where].splitlines(), 1)
+    assert [number for number, line in lines if len(line) > 130 and not line.startswith("|")] == []
+
+
 @pytest.mark.parametrize(("where", "code"), BLOCKS, ids=[w for w, _ in BLOCKS])
 def test_python_snippets_are_python(where: str, code: str) -> None:
     ast.parse(dedented(code))

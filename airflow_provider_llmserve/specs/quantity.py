@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 SPELT = r"\d+(\.\d+)?(m|k|Ki|[MGTPE]i?)?"
@@ -16,6 +16,7 @@ _UNITS = {
     **{letter: Decimal(1000) ** n for n, letter in enumerate("kMGTPE", 1)},
     **{f"{letter}i": Decimal(1024) ** n for n, letter in enumerate("KMGTPE", 1)},
 }
+_LONGEST_UNIT = len(str(1024**6))
 
 
 def quantity(value: Any) -> Decimal | None:
@@ -28,4 +29,7 @@ def quantity(value: Any) -> Decimal | None:
     if match is None:
         return None
     number, unit = match.groups()
-    return Decimal(number) * _UNITS[unit] if unit in _UNITS else Decimal(number + unit)
+    if unit not in _UNITS:
+        return Decimal(number + unit)
+    exactly = Context(prec=len(number) + _LONGEST_UNIT)  # Decimal's own 28 digits would round
+    return exactly.multiply(Decimal(number), _UNITS[unit])

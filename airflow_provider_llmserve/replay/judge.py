@@ -19,7 +19,8 @@ from airflow_provider_llmserve.runtimes import runtimes_of
 TOLERANCE = 1.0
 """Seconds. The truth's times come from the harness that plays the pods and are right to about this."""
 NAMED_WITHIN = 5.0
-"""Seconds after an obstacle's start by which its cause must be named. Obstacles that pass sooner are not judged by their cause."""
+"""Seconds after an obstacle's start by which its cause must be named. Obstacles that pass sooner are not judged by their
+cause."""
 
 Assess = Callable[[Expected, Observed, datetime], Verdict]
 
@@ -67,8 +68,8 @@ def read_causes(path: Path) -> Causes:
 def assess_of(kind: str, name: str = "") -> Assess:
     """``assess`` of the runtime that made the recorded object.
 
-    A recording names a kind of object; where it names no ``runtime``, the first that makes such objects was meant. Raises LookupError
-    for a kind that no runtime makes.
+    A recording names a kind of object; where it names no ``runtime``, the first that makes such objects was meant. Raises
+    LookupError for a kind that no runtime makes.
     """
     found = [r for r in runtimes_of() if r.PRIMARY.kind == kind and name in ("", r.NAME)]
     if not found:
@@ -119,7 +120,8 @@ def _agrees(history: History, said: Verdict, truth: Truth) -> bool:
 
 
 def _answered_then(history: History, m: Moment) -> bool:
-    """Truth ``failed`` means that nothing serves; a request answered meanwhile says otherwise, and no client can tell them apart."""
+    """Truth ``failed`` means that nothing serves; a request answered meanwhile says otherwise, and no client can tell them
+    apart."""
     since = max(m.truth.start + TOLERANCE, m.t - FRESH)
     return m.truth.state == "failed" and any(since <= t <= m.t for t in history.answered(name_of(history.want)))
 

@@ -55,8 +55,8 @@ class Record:
 
     ``spec`` is None where a newer version of this package wrote it and we cannot read it. ``applied`` is the time of the write
     (ISO 8601, UTC), ``ttl`` the seconds after it that the run may be swept away (None: never). ``others`` are the objects that
-    were applied with the primary one, as ``(apiVersion, kind, name)``; ``stale`` those that only an earlier deployment had: they go
-    when this one is proven, since a rollback needs them (a claim with its data).
+    were applied with the primary one, as ``(apiVersion, kind, name)``; ``stale`` those that only an earlier deployment had:
+    they go when this one is proven, since a rollback needs them (a claim with its data).
     """
 
     owner: Owner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
@@ -13,6 +13,7 @@ from airflow_provider_llmserve.operators._base import DEFAULT_CONN_ID, airflow_e
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_llmserve.operators._base import EndpointLike
     from airflow_provider_llmserve.platforms.base import Platform
     from airflow_provider_llmserve.platforms.lifecycle import AtZero
 
@@ -38,7 +39,7 @@ class EndpointReadySensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        endpoint: Mapping[str, Any],
+        endpoint: EndpointLike,
         at_zero: AtZero = "accept",
         llmserve_conn_id: str | None = None,
         **kwargs: Any,

@@ -39,6 +39,7 @@ from airflow_provider_llmserve.operators import (
     TeardownOperator,
     UploadAdapterOperator,
 )
+from airflow_provider_llmserve.sensors import EndpointReadySensor
 
 BASE = "org/model"
 SPEC: dict[str, Any] = {"model_name": "support", "url": f"hf://{BASE}"}
@@ -62,6 +63,7 @@ def everywhere(out: XComArg) -> None:
         labels=out, system_prompt=out,
     )
     InferOperator(task_id="i", endpoint=out, inputs=out)
+    EndpointReadySensor(task_id="r", endpoint=out)
     AttachAdapterOperator(task_id="a", endpoint=out, adapter=upload.output)
     DetachAdapterOperator(task_id="d", endpoint=out, adapter=upload.output)
     ScaleOperator(

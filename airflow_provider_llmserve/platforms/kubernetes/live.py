@@ -97,7 +97,8 @@ async def find(client: Client, namespace: str, target: Target) -> Live | None:
 async def made_by_us(client: Client, namespace: str) -> list[Live]:
     """Every primary object with our label and a record, of every runtime whose kind the cluster has.
 
-    A kind that may not be listed is left out with a warning. Raises :class:`AccessDenied` where none of those that there are may be.
+    A kind that may not be listed is left out with a warning. Raises :class:`AccessDenied` where none of those that there are
+    may be.
     """
     ours = "{}={}".format(*next(iter(records.MANAGED_BY.items())))
     found: list[Live] = []

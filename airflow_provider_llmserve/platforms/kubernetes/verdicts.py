@@ -133,7 +133,8 @@ class Watcher:
         return endpoint(self._runtime, self._settings, self._run, observed)
 
     async def _logs_of(self, observed: Observed) -> list[PodLog]:
-        """The logs that would tell more and are not there yet: of a container that ended once, of one that runs every TAIL_PAUSE seconds."""
+        """The logs that would tell more and are not there yet: of a container that ended once, of one that runs every
+        TAIL_PAUSE seconds."""
         known = {(log.pod, log.container, log.previous) for log in observed.logs}
         wanted = [w for w in logs_wanted(observed) if (w.pod, w.container, w.previous) not in known]
         for one in wanted:

@@ -1,7 +1,7 @@
 """Make the cluster hold what is wanted: one atomic write of the primary object, the rest tied to it.
 
-Nothing of anybody else's is written: every object beside the primary is looked at first, and what was seen of it goes into the write
-as its precondition.
+Nothing of anybody else's is written: every object beside the primary is looked at first, and what was seen of it goes into
+the write as its precondition.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ class Snapshot(Value):
 
 
 def assess(seen: Snapshot | None, *, name: str, uid: str, version: int) -> Verdict:
-    """The verdict on version ``version`` of the run with ``uid``. First match wins; Ready only where every served name was answered."""
+    """The verdict on version ``version`` of the run with ``uid``. First match wins; Ready only where every served name was
+    answered."""
     if seen is None:
         return verdict(State.GONE, "disappeared", f"{name} does not exist any more")
     if seen.uid != uid or seen.version > version:

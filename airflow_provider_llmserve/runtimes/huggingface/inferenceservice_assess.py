@@ -1,7 +1,7 @@
 """The verdict about an InferenceService.
 
-Ready is never believed by itself: it stays True while a change is not rendered yet, through a whole rollout, and for ten minutes of a
-failing one. What is asked for must arrive in the Deployment's pod template, roll out in full, and answer.
+Ready is never believed by itself: it stays True while a change is not rendered yet, through a whole rollout, and for ten
+minutes of a failing one. What is asked for must arrive in the Deployment's pod template, roll out in full, and answer.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ from airflow_provider_llmserve.runtimes.huggingface.workload import BEHIND_GRACE
 from airflow_provider_llmserve.runtimes.rules import Look, absence, first, identity
 
 INVALID_GRACE = timedelta(seconds=30)
-"""How long ``InvalidSpec`` may stand before it is final: it outlives its cause until the next reconcile, and a runtime may be made."""
+"""How long ``InvalidSpec`` may stand before it is final: it outlives its cause until the next reconcile, and a runtime may
+be made."""
 
 _SYSTEM = "kserve"
 """Whose rows of ``readiness.cause_table`` say what the controller's words mean."""
@@ -191,7 +192,8 @@ def _invalid(view: _View) -> Cause | None:
 
 
 def _runtime_not_found(view: _View) -> str:
-    """The event since our request that says that the very runtime which we name does not exist; it comes before or after the status."""
+    """The event since our request that says that the very runtime which we name does not exist; it comes before or after the
+    status."""
     runtime = text(view.predictor, "model", "runtime")
     return next((m for _, _, m in _messages(view) if runtime and m.endswith(f"with the name: {runtime}")), "")
 

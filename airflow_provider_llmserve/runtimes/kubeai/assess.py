@@ -1,8 +1,8 @@
 """The verdict on a Model: ordered rules, the first that matches wins; none matching means progressing, never ready.
 
 Nothing in a Model's status says whether a change is in effect (reference §2 of the project's notes on KubeAI v0.22.1: no
-conditions, no observedGeneration; ``status.replicas`` counts pods of every version). So the verdict is made of the Model's spec, of
-the pods it controls, and of answers.
+conditions, no observedGeneration; ``status.replicas`` counts pods of every version). So the verdict is made of the Model's
+spec, of the pods it controls, and of answers.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from airflow_provider_llmserve.runtimes.parts import LogTail
 from airflow_provider_llmserve.runtimes.rules import VISIBLE_WITHIN, first, identity
 
 REACTS_WITHIN = timedelta(seconds=30)
-"""How long the manager may take to act: it has one worker, sleeps 3 s after each pod it makes or deletes, and backs off on errors.
-Somebody else's adapter download holds it up for longer; so this only names what is odd, and never ends a wait."""
+"""How long the manager may take to act: it has one worker, sleeps 3 s after each pod it makes or deletes, and backs off on
+errors. Somebody else's adapter download holds it up for longer; so this only names what is odd, and never ends a wait."""
 
 
 def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
@@ -62,7 +62,8 @@ def _zero(view: View) -> Verdict | None:
 
 
 def _proven(view: View) -> Verdict | None:
-    """Every pod asked for is of our version and ready, no other is left, each carries the adapters' labels: then answers decide."""
+    """Every pod asked for is of our version and ready, no other is left, each carries the adapters' labels: then answers
+    decide."""
     if not view.seen_by_manager or view.replicas == 0 or len(view.current) != view.replicas:
         return None
     if view.stale or view.ending or view.dead or not all(pod_ready(p) for p in view.current):

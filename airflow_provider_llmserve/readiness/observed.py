@@ -35,6 +35,11 @@ class Reply:
         return 200 <= self.status < 300 and not self.misfit
 
     @property
+    def forbidden(self) -> bool:
+        """The login lacks the right to ask. Admission and a model server's own login say 403 in other words (seen on 1.36)."""
+        return self.status == 403 and " cannot " in self.text
+
+    @property
     def in_words(self) -> str:
         """What came instead of an answer."""
         return self.misfit or (f"HTTP {self.status}" if self.status else "no answer")

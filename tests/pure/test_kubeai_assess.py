@@ -137,7 +137,9 @@ def test_an_adapter_that_was_taken_out_and_is_still_labelled() -> None:
 )
 def test_with_several_pods_each_is_asked_what_it_holds(first: list[str] | None, second: list[str], reason: str) -> None:
     def held(names: list[str] | None, on: str) -> Reply:
-        return reply(status=200 if names else 403, text=json.dumps({"data": [{"id": n} for n in names or []]}), on=on)
+        if names is None:
+            return reply(status=403, text=MAY_NOT, on=on)
+        return reply(text=json.dumps({"data": [{"id": n} for n in names]}), on=on)
 
     pods = [pod("p1", adapters={"law": LAW}), pod("p2", adapters={"law": LAW})]
     answers = (reply(), reply("m_law"))
@@ -148,6 +150,53 @@ def test_with_several_pods_each_is_asked_what_it_holds(first: list[str] | None, 
     assert ("p1" in said.detail and "pods/proxy" in said.detail) == (first is None and reason == "proven"), (
         "says what it rests on"
     )
+
+
+MAY_NOT = 'pods "p1" is forbidden: User "airflow" cannot get resource "pods/proxy" in API group "" in the namespace "ai"'
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (0, "no answer in 10 s"),
+        (500, "killed"),
+        (503, "error trying to reach service: dial tcp 10.0.0.7:8000: connect: connection refused"),
+        (403, '{"error": "api key missing"}'),
+    ],
+)
+def test_a_pod_that_was_asked_and_did_not_answer_speaks_against_ready(status: int, text: str) -> None:
+    """A killed or hung replica of a real vLLM was called Ready, since another answered through the gateway."""
+    pods = [pod("p1", adapters={"law": LAW}), pod("p2", adapters={"law": LAW})]
+    holds = json.dumps({"data": [{"id": "m"}, {"id": "law"}]})
+    answers = (reply(), reply("m_law"), reply(text=holds, on="p1"), reply(status=status, text=text, on="p2"))
+    said = judge(with_law(replicas=2), *pods, replies=answers)
+    assert (said.state, said.reason) == (State.DEGRADED, "not_answering")
+    assert "pod p2" in said.summary
+    assert text in said.detail
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["m:latest", "qwen3:0.6b"], "proven"),
+        (["m"], "proven"),
+        (["qwen3:0.6b"], "model_not_in_server"),
+        ([], "model_not_in_server"),
+    ],
+)
+def test_each_pod_of_ollama_holds_the_model(names: list[str], reason: str) -> None:
+    """KubeAI #721: a pod may be Ready though it never pulled anything (cases: cluster/more2.py A)."""
+    c = {"image": "ollama:1", "args": [], "startupProbe": {"exec": {"command": ["bash", "-c", PULL]}}}
+    live = model(engine="OLlama", url="ollama://qwen3:0.6b", image="ollama:1", replicas=2, minReplicas=2)
+    good, other = (
+        reply(text=json.dumps({"data": [{"id": n} for n in ids]}), on=on) for ids, on in ((["m:latest"], "p1"), (names, "p2"))
+    )
+    said = judge(live, pod("p1", container=c), pod("p2", container=c), replies=(reply(), good, other))
+    assert said.reason == reason
+    assert reason == "proven" or "pod p2 is ready" in said.summary
+
+
+PULL = "/bin/ollama pull qwen3:0.6b && /bin/ollama cp qwen3:0.6b m && /bin/ollama run m hi"
 
 
 def test_a_cut_list_of_models_proves_nothing_and_refutes_nothing() -> None:

@@ -106,9 +106,16 @@ def _refuted(view: View, ask: Ask, reply: Reply | None, asks: tuple[Ask, ...]) -
 
 
 def _pod_lacks(view: View, ask: Ask, reply: Reply, asks: tuple[Ask, ...]) -> Verdict | None:
+    """A pod that was asked and did not answer speaks against Ready too: only that we may not ask it says nothing of it."""
+    if not reply.answered and not reply.forbidden:
+        said = f"pod {ask.pod} was asked what it holds: {reply.in_words}"
+        return verdict(State.DEGRADED, "not_answering", said, detail=reply.text[:500], ask=asks)
     held = _held(reply)
     if held is None:
         return None
+    if view.spec.get("engine") == "OLlama" and not held & {view.name, f"{view.name}:latest"}:
+        said = f"pod {ask.pod} is ready, but its server does not hold {view.name}"
+        return verdict(State.DEGRADED, "model_not_in_server", said, detail=reply.text[:500], ask=asks)
     pod = next(p for p in view.current if name_of(p) == ask.pod)
     for adapter in adapters.wanted(view.asked):
         if adapter not in held:

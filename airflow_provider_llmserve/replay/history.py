@@ -9,13 +9,14 @@ import gzip
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import labels_of, mapping, moment, name_of, text, uid_of
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed, PodLog, Reply
+from airflow_provider_llmserve.readiness.pods import pod_ready
 
 _KINDS = {
     "pods": "Pod",
@@ -198,6 +199,7 @@ class _Seen:
         self.logs: dict[tuple[str, str, bool], PodLog] = {}
         self.labelled: dict[tuple[str, str], tuple[str, datetime]] = {}
         self.fixed = _manager_config(history)
+        self.one_by_one = False
         self.next = 0
 
     def at(self, t: float) -> Observed:
@@ -218,8 +220,8 @@ class _Seen:
         if "event" in line:
             self._event(line)
         elif "probe" in line:
-            reply = self._reply(line)
-            self.replies[(reply.name, reply.pod)] = (line["t"], reply)
+            for reply in self._replies(line):
+                self.replies[(reply.name, reply.pod)] = (line["t"], reply)
         elif "do" in line:
             self._log(line)
 
@@ -243,6 +245,21 @@ class _Seen:
             stamp = known[1].strftime("%Y-%m-%dT%H:%M:%SZ")
             entries.append({"time": stamp, "fieldsV1": {"f:metadata": {"f:labels": {f"f:{label}": {}}}}})
         return {**pod, "metadata": {**mapping(pod, "metadata"), "managedFields": entries}}
+
+    def _replies(self, line: Mapping[str, Any]) -> Iterator[Reply]:
+        """The recorded answer, and what each pod would have said: a platform asks them one by one.
+
+        Real servers were asked so. The fake ones were asked by their served name alone; they answer while they are Ready.
+        """
+        reply = self._reply(line)
+        pods = {name_of(o): o for o in self.objects.values() if o.get("kind") == "Pod"}
+        if reply.name in pods:
+            self.one_by_one = True
+            yield replace(reply, name=name_of(self.history.want), pod=reply.name)
+            return
+        yield reply
+        if reply.answered and not reply.pod and " " not in reply.name and not self.one_by_one:
+            yield from (replace(reply, pod=name) for name, pod in pods.items() if pod_ready(pod) and self.history.kind != "Model")
 
     def _reply(self, line: Mapping[str, Any]) -> Reply:
         probe = mapping(line, "probe")

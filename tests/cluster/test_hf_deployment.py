@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from support.answers import Answers
+from support.answers import Answers, answering
 from support.cluster import Cluster
 from support.hf import TWO, Namespace, first, unmanaged_node, want
 from support.kube import until
@@ -244,3 +244,19 @@ async def test_a_redirect_is_no_answer_whatever_stands_at_its_end(
     found = await first(platform, run, lambda v: bool(v.ask) and v.reason != "not_asked")
     assert (found.state, found.reason) == (State.PROGRESSING, "not_answering")
     assert "bert answers 302" in found.summary
+
+
+async def test_one_of_two_pods_that_does_not_answer_is_found_though_the_service_answers(
+    platform: KubernetesPlatform, cluster: Cluster, ns: Namespace, model: Answers
+) -> None:
+    run = await platform.apply(want(replicas=2), replacing=None)
+    await asyncio.to_thread(until, "two pods", lambda: len(ns.all("pods")) == 2)
+    one, other = (pod["metadata"]["name"] for pod in ns.all("pods"))
+    async with answering(status=503, text="engine dead") as hung:
+        await asyncio.to_thread(cluster.route_pod, ns.name, one, 8080, hung.port)
+        found = await first(platform, run, lambda v: v.reason == "not_answering" and f"pod {one}" in v.summary)
+        assert (found.state, found.detail) == (State.DEGRADED, "engine dead")
+        assert "GET /v2/models/bert/ready" in hung.asked
+        hung.status, hung.text = 200, model.text
+        said = await wait_until_proven(platform, run, timeout=30)
+    assert {ask.pod for ask in said.ask} == {"", one, other}

@@ -117,6 +117,7 @@ def test_a_deletion_is_over_when_neither_object_nor_pod_is_left(runtime: Runtime
     assert said(deletion(None, seen=False)) == ("deleting", "deleting")
     assert said(deletion(None)) == ("gone", "gone")
     assert said(deletion(stored(whole, "u2"))) == ("gone", "gone"), "a newer one is not ours to wait for"
+    assert said(deletion(stored(whole, "u2"), pod)) == ("deleting", "deleting"), "and our pods are ours beside it"
 
 
 @pytest.mark.parametrize("runtime", runtimes_of("huggingfaceserve"), ids=lambda r: r.NAME)

@@ -13,7 +13,7 @@ from support.damage import FOREIGN, GONE, paths, put
 from support.verdicts import ends
 
 from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
-from airflow_provider_llmserve.readiness.state import ReasonClass, State, Verdict
+from airflow_provider_llmserve.readiness.state import Ask, ReasonClass, State, Verdict
 from airflow_provider_llmserve.runtimes import runtime_for
 from airflow_provider_llmserve.runtimes.huggingface.identity import drift
 from airflow_provider_llmserve.runtimes.huggingface.kserve import ISVC_LABEL, NONCE, STOP
@@ -27,6 +27,9 @@ KINDS = frozenset({"Deployment", "ReplicaSet", "Pod", "Event", "InferenceService
 
 def stamp(seconds: float) -> str:
     return (T0 + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+AFTER = T0 + timedelta(seconds=25)
 
 
 class World:
@@ -115,9 +118,37 @@ BOTH = pytest.mark.parametrize("runtime", ["deployment", "inferenceservice"])
 
 @BOTH
 def test_proven(runtime: str) -> None:
-    found = World(runtime, replicas=2).assess()
+    world = World(runtime)
+    found = world.assess()
     assert (found.state, found.reason) == (State.READY, "proven")
     assert found.evidence
+    assert found.ask == (Ask("bert"),)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        (Reply("bert", 200, AFTER, "{}", "b-1-1"), "proven"),
+        (Reply("bert", 403, AFTER, 'User "u" cannot get resource "pods/proxy"', "b-1-1"), "proven"),
+        (Reply("bert", 403, AFTER, "api key missing", "b-1-1"), "not_answering"),
+        (Reply("bert", 0, AFTER, "no answer in 10 s", "b-1-1"), "not_answering"),
+        (Reply("bert", 200, AFTER, "<html>", "b-1-1", misfit="the answer is not a model's readiness"), "not_answering"),
+        (Reply("bert", 200, T0 + timedelta(seconds=19), "{}", "b-1-1"), "not_asked"),
+        (None, "not_asked"),
+    ],
+)
+def test_of_several_pods_each_is_asked(runtime: str, second: Reply | None, reason: str) -> None:
+    """A Deployment of two was called Ready while one hung (recordings: node/real-one-of-two-hangs-noop)."""
+    world = World(runtime, replicas=2)
+    first = Reply("bert", 200, AFTER, "{}", "b-1-0")
+    world.replies += [first, *([second] if second else [])]
+    found = world.assess()
+    assert found.ask == (Ask("bert"), Ask("bert", "b-1-0"), Ask("bert", "b-1-1"))
+    assert found.reason == reason
+    assert ("b-1-1" in found.detail and "pods/proxy" in found.detail) == (second is not None and second.forbidden)
+    if reason == "not_answering":
+        assert (found.state, "pod b-1-1" in found.summary) == (State.DEGRADED, True)
 
 
 @BOTH

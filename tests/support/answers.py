@@ -22,7 +22,8 @@ class Answers:
         self.asked.append(f"{request.method} {request.path_qs}")
         if self.login and request.path != "/login":
             raise web.HTTPFound("/login")
-        return web.Response(status=self.status, text=self.text)
+        ready = request.path.endswith("/ready") and self.status == 200  # the server of one pod, asked for its model
+        return web.Response(status=self.status, text='{"ready": true}' if ready else self.text)
 
 
 @asynccontextmanager

@@ -68,6 +68,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("", "secrets", ("get",), optional=True),
     Permission("", "serviceaccounts", ("get",), optional=True),
     Permission("", "services/proxy", ("get", "create"), optional=True),
+    Permission("", "pods/proxy", ("get",), optional=True),
 )
 
 LABEL_NAME = "app.kubernetes.io/name"

@@ -50,12 +50,13 @@ def endpoint(spec: HuggingFaceServe, *, identity: Identity, urls: tuple[str, ...
 
 
 def call(endpoint: Endpoint, ask: Ask) -> Call:
-    """The smallest request of the task that only a loaded model answers.
+    """The smallest request of the task that only a loaded model answers; of one pod, whether its model is ready.
 
     Where the spec names no task the server infers one that is not known here: then the model's own readiness is asked.
     """
     model = ask.name
-    method, path, body = _request(endpoint, model)
+    # Of one pod the right to get is asked for, no more: whether its server holds the model, ready.
+    method, path, body = ("GET", f"/v2/models/{model}/ready", None) if ask.pod else _request(endpoint, model)
     return Call(
         method="GET" if method == "GET" else "POST",
         url="" if ask.pod else endpoint.service.url + path,

@@ -82,6 +82,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("", "secrets", ("get",), optional=True),
     Permission("", "serviceaccounts", ("get",), optional=True),
     Permission("", "services/proxy", ("get", "create"), optional=True),
+    Permission("", "pods/proxy", ("get",), optional=True),
     Permission("apiextensions.k8s.io", "customresourcedefinitions", ("get",), optional=True),
 )
 

@@ -25,7 +25,7 @@ from airflow_provider_llmserve.readiness.fields import (
     uid_of,
 )
 from airflow_provider_llmserve.readiness.observed import Object, Observed, Reply
-from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, pod_ended, trouble_verdict, worst
+from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, pod_ended, pod_ready, trouble_verdict, worst
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.rollout import (
     Progress,
@@ -180,29 +180,53 @@ def _thrown_out(deployment: Object, state: Progress, observed: Observed, now: da
 
 
 def _proof(view: _View) -> Verdict:
-    """Ready by the objects: proven where the model answered since."""
-    subject, deployment, state, observed = view.subject, view.deployment, view.progress, view.observed
-    ask = (Ask(subject.model),)
-    since = max(filter(None, _changes(deployment, state, observed)), default=subject.applied_at)
-    reply = _latest(observed, subject.model, max(since, subject.applied_at))
-    if reply is None:
-        return verdict(State.PROGRESSING, "not_asked", f"{state.summary}; {subject.model} was not asked yet", ask=ask)
-    proof = Evidence(f"model {subject.model}", "answer", f"{reply.status} {reply.text[:200]}".strip(), reply.at.isoformat())
-    if reply.answered:
-        return verdict(State.READY, "proven", f"{state.summary}, and {subject.model} answers", evidence=(proof,), ask=ask)
+    """Ready by the objects: proven where the model answered since, and so did each pod where there are several.
+
+    Through the Service one pod answers, whichever it is: a Deployment of two was called Ready while one of them hung.
+    """
+    asks = _asks(view)
+    since = max(filter(None, _changes(view.deployment, view.progress, view.observed)), default=view.subject.applied_at)
+    replies = {ask: _latest(view.observed, ask, max(since, view.subject.applied_at)) for ask in asks}
+    for ask, reply in replies.items():
+        if reply is not None and not reply.answered and not (ask.pod and reply.forbidden):
+            return _refuted(view, ask, reply, asks)
+    waiting = [ask.pod or ask.name for ask, reply in replies.items() if reply is None]
+    if waiting:
+        said = f"{view.progress.summary}; not asked yet: {', '.join(waiting)}"
+        return verdict(State.PROGRESSING, "not_asked", said, ask=asks)
+    answer = replies[asks[0]]
+    assert answer is not None
+    said = f"{view.progress.summary}, and {view.subject.model} answers"
+    unasked = [ask.pod for ask, reply in replies.items() if ask.pod and reply is not None and not reply.answered]
+    rests = f"Not asked one by one, for want of the right to get pods/proxy: {', '.join(unasked)}." if unasked else ""
+    return verdict(State.READY, "proven", said, detail=rests, evidence=(_cited(view, answer),), ask=asks)
+
+
+def _asks(view: _View) -> tuple[Ask, ...]:
+    """The model through its Service, then each ready pod of the present version where there are several."""
+    ready = [name_of(p) for p in view.progress.pods if pod_ready(p)]
+    return (Ask(view.subject.model), *(Ask(view.subject.model, pod) for pod in ready if len(ready) > 1))
+
+
+def _refuted(view: _View, ask: Ask, reply: Reply, asks: tuple[Ask, ...]) -> Verdict:
     cause = cause_in("http", str(reply.status), reply.text, SYSTEM)
     word = cause.reason if cause else "not_answering"
+    who = f"pod {ask.pod}" if ask.pod else ask.name
     came = f": {reply.misfit}" if reply.misfit else f" answers {reply.status or 'nothing'}"
-    said = f"{state.summary}, but {subject.model}{came}"
     return verdict(
-        trouble_state(fatal=REASONS[word].impossible, serving=False),
+        trouble_state(fatal=REASONS[word].impossible, serving=bool(ask.pod)),
         word,
-        said,
+        f"{view.progress.summary}, but {who}{came}",
         detail=reply.text[:500],
         advice=cause.advice if cause else None,
-        evidence=(proof,),
-        ask=ask,
+        evidence=(_cited(view, reply),),
+        ask=asks,
     )
+
+
+def _cited(view: _View, reply: Reply) -> Evidence:
+    who = f"pod {reply.pod}" if reply.pod else f"model {view.subject.model}"
+    return Evidence(who, "answer", f"{reply.status} {reply.text[:200]}".strip(), reply.at.isoformat())
 
 
 def _changes(deployment: Object, state: Progress, observed: Observed) -> Iterator[datetime | None]:
@@ -218,6 +242,6 @@ def _changes(deployment: Object, state: Progress, observed: Observed) -> Iterato
             yield end - timedelta(seconds=number(pod, "metadata", "deletionGracePeriodSeconds"))
 
 
-def _latest(observed: Observed, name: str, since: datetime) -> Reply | None:
-    fresh = [r for r in observed.replies if r.name == name and not r.pod and r.at >= since]
+def _latest(observed: Observed, ask: Ask, since: datetime) -> Reply | None:
+    fresh = [r for r in observed.replies if (r.name, r.pod) == (ask.name, ask.pod) and r.at >= since]
     return max(fresh, key=lambda r: r.at, default=None)

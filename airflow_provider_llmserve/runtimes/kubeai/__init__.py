@@ -5,17 +5,15 @@ Facts about KubeAI cited in this package were read in v0.22.1 (github.com/kubeai
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from airflow_provider_llmserve.readiness.fields import text
-from airflow_provider_llmserve.runtimes.descent import owner_references
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, EVENT, JOB, LEASE, MODEL, POD, PVC, RESOURCE_QUOTA, Kind
 from airflow_provider_llmserve.runtimes.kubeai import config, view
 from airflow_provider_llmserve.runtimes.kubeai.assess import assess, logs_wanted
 from airflow_provider_llmserve.runtimes.kubeai.endpoint import call, endpoint
 from airflow_provider_llmserve.runtimes.kubeai.preflight import findings, lookups
 from airflow_provider_llmserve.runtimes.kubeai.render import render
+from airflow_provider_llmserve.runtimes.kubeai.view import descends
 from airflow_provider_llmserve.runtimes.parts import Permission, Watched
 from airflow_provider_llmserve.runtimes.record_home import IN_ANNOTATIONS
 
@@ -57,12 +55,6 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("coordination.k8s.io", "leases", _READ, optional=True),
     Permission("apiextensions.k8s.io", "customresourcedefinitions", ("get",), optional=True),
 )
-
-
-def descends(pod: Mapping[str, Any], *, name: str, uid: str) -> bool:
-    """KubeAI's pods name their Model as owner."""
-    owners = owner_references(pod, MODEL.group, MODEL.kind)
-    return any(text(o, "name") == name and uid in ("", text(o, "uid")) for o in owners)
 
 
 def watched(name: str) -> Sequence[Watched]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_provider_llmserve.readiness.fields import name_of, owned_by, text
+from airflow_provider_llmserve.readiness.fields import name_of, text
 from airflow_provider_llmserve.readiness.state import Verdict
 from airflow_provider_llmserve.runtimes.kubeai import blocked
-from airflow_provider_llmserve.runtimes.kubeai.view import View
+from airflow_provider_llmserve.runtimes.kubeai.view import View, descends
 from airflow_provider_llmserve.runtimes.rules import absence
 
 CACHE_FINALIZER = "kubeai.org/cache-eviction"
@@ -13,7 +13,7 @@ CACHE_FINALIZER = "kubeai.org/cache-eviction"
 
 def assess_absence(view: View) -> Verdict:
     """Gone only when neither the Model nor a pod it controlled is left: then the GPUs are free."""
-    pods = [p for p in view.pods if not view.expected.uid or owned_by(p, view.expected.uid)]
+    pods = [p for p in view.observed.of("Pod") if descends(p, name=view.name, uid=view.expected.uid)]
 
     def stuck(finalizers: list[str]) -> str:
         return _why_eviction_hangs(view) if CACHE_FINALIZER in finalizers else ""

@@ -22,6 +22,7 @@ from airflow_provider_llmserve.readiness.fields import (
 from airflow_provider_llmserve.readiness.observed import Object
 from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
 from airflow_provider_llmserve.readiness.state import Evidence
+from airflow_provider_llmserve.runtimes.descent import owner_references
 from airflow_provider_llmserve.runtimes.kinds import MODEL
 from airflow_provider_llmserve.runtimes.kubeai import config, template
 from airflow_provider_llmserve.runtimes.rules import Look
@@ -181,6 +182,12 @@ class View(Look):
     def no_manager_here(self) -> bool:
         """Leases were listed, and the manager's is not in this namespace (it watches only the one it runs in)."""
         return "Lease" in self.observed.kinds and self.lease is None
+
+
+def descends(pod: Mapping[str, Any], *, name: str, uid: str) -> bool:
+    """KubeAI's pods name their Model as owner; a newer one of its name may stand there by now."""
+    owners = owner_references(pod, MODEL.group, MODEL.kind)
+    return any(text(o, "name") == name and uid in ("", text(o, "uid")) for o in owners)
 
 
 def server_status(pod: Object) -> Mapping[str, Any]:

@@ -204,7 +204,9 @@ def _unscheduled(pod: Object, observed: Observed, now: datetime, grace: timedelt
     if cause.reason in ("pvc_unbound", "pvc_missing"):
         cause = _claim_cause(pod, observed) or cause
     since = moment(scheduled, "lastTransitionTime") or moment(pod, "metadata", "creationTimestamp")
-    late = since is not None and now - since > grace and cause.reason != "scheduling_gated"
+    # A cluster autoscaler that has said it adds a node may take longer than any grace: the task's own deadline counts.
+    grows = bool(events_about(observed, pod, "TriggeredScaleUp"))
+    late = since is not None and now - since > grace and cause.reason != "scheduling_gated" and not grows
     return _trouble(
         pod,
         cause,

@@ -307,9 +307,15 @@ def _began(lines: list[Mapping[str, Any]]) -> datetime:
 
 
 def _manager_config(history: History) -> tuple[Object, ...]:
-    """KubeAI's configuration stands in the header; its chart writes it to this ConfigMap, where a client reads it."""
+    """KubeAI's configuration stands in the header; its chart writes it to this ConfigMap in the manager's own namespace.
+
+    There a client of that namespace reads it; the recording watched the leases of another, where the manager was in another.
+    """
     config = mapping(history.header, "config")
-    if history.kind != "Model" or not config:
+    namespace = text(history.want, "metadata", "namespace")
+    leases = [path for path in history.header.get("watched") or () if path.endswith("/leases")]
+    elsewhere = any(f"/namespaces/{namespace}/" not in path for path in leases)
+    if history.kind != "Model" or not config or elsewhere:
         return ()
-    metadata = {"name": "kubeai-config", "namespace": text(history.want, "metadata", "namespace")}
+    metadata = {"name": "kubeai-config", "namespace": namespace}
     return ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"system.yaml": json.dumps(config)}},)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support.damage import GONE, paths, put
 from support.history import load
 from support.spec_strategies import json_values
+from support.verdicts import ends
 
 from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
 from airflow_provider_llmserve.readiness.state import Ask, ReasonClass, State, Verdict
@@ -376,3 +377,71 @@ def test_each_field_may_be_of_any_kind(sample: tuple[str, float], pick: int, val
     changed = put(observed.objects[i], path, value)
     objects = (*observed.objects[:i], changed, *observed.objects[i + 1 :])
     assess(replace(expected, present=not absent), replace(observed, objects=objects), now)
+
+
+def config_map() -> dict[str, Any]:
+    return {"kind": "ConfigMap", "metadata": {"name": "kubeai-config", "namespace": "ai"}, "data": {"system.yaml": CONFIG}}
+
+
+CONFIG = json.dumps({"resourceProfiles": {"cpu": {"requests": {"cpu": 1}}}, "cacheProfiles": {"efs": {}}})
+NO_GPU = {
+    "phase": "Pending",
+    "containerStatuses": [],
+    "conditions": [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/4 nodes are available: 4 Insufficient nvidia.com/gpu.",
+            "lastTransitionTime": stamp(NOW - timedelta(minutes=6)),
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(("least", "final"), [(1, False), (2, True)])
+def test_what_an_autoscaler_cannot_add_to_the_minimum_that_serves_is_no_failure(least: int, final: bool) -> None:
+    live = model(replicas=3, minReplicas=least, maxReplicas=5)
+    found = judge(live, pod(), pod("p2", status=NO_GPU), pod("p3", status=NO_GPU), replies=(reply(),))
+    assert (found.reason, found.state) == ("unschedulable_gpu", State.DEGRADED)
+    assert ends(found) == final
+
+
+def test_kubeai_that_is_being_installed_is_waited_for_and_none_at_all_is_not() -> None:
+    bare = model()
+    bare["metadata"]["labels"] = {}
+    bare["spec"].pop("replicas")
+    del bare["status"]
+    expected = Expected({"metadata": {"name": "m", "namespace": "ai"}, "spec": bare["spec"]}, ASKED, uid="u")
+    starting = assess(expected, Observed((bare, config_map()), KINDS), NOW)
+    assert (starting.reason, starting.state, ends(starting)) == ("manager_not_running", State.UNMANAGED, False)
+    none = assess(expected, Observed((bare,), KINDS), NOW)
+    assert (none.reason, ends(none)) == ("namespace_not_watched", True)
+
+
+def test_a_pod_whose_node_was_shut_down_goes_with_its_node() -> None:
+    gone = {
+        "phase": "Failed",
+        "reason": "Terminated",
+        "message": "Pod was terminated in response to imminent node shutdown.",
+        "conditions": [{"type": "Ready", "status": "False"}],
+    }
+    found = judge(model(replicas=2, minReplicas=2), pod(), pod("p2", status=gone), replies=(reply(),))
+    assert (found.reason, ends(found)) == ("node_shutdown", False)
+    assert "KubeAI makes another" in found.advice
+
+
+@pytest.mark.parametrize(("failed_at", "final"), [(ASKED - timedelta(seconds=30), False), (ASKED + timedelta(seconds=30), True)])
+def test_a_job_that_failed_before_we_asked_says_nothing_of_this_try(failed_at: datetime, final: bool) -> None:
+    live = model(cacheProfile="efs")
+    live["status"] = {"cache": {"loaded": False}, "replicas": {"all": 0, "ready": 0}}
+    failed = {
+        "type": "Failed",
+        "status": "True",
+        "reason": "BackoffLimitExceeded",
+        "message": "has reached the specified backoff limit",
+    }
+    condition = {**failed, "lastTransitionTime": stamp(failed_at)}
+    job = {"kind": "Job", "metadata": {"name": "load-cache-m"}, "status": {"conditions": [condition]}}
+    found = judge(live, job, lease(), config_map())
+    assert (found.reason, ends(found)) == (("cache_load_failed", True) if final else ("cache_loading", False))

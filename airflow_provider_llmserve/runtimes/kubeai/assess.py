@@ -79,6 +79,12 @@ def _unmanaged(view: View) -> Verdict | None:
     """Nothing shows that a manager ever looked at the Model."""
     if view.marked or view.pods:
         return None
+    if view.no_manager_here and view.config is not None:
+        return verdict(
+            State.UNMANAGED,
+            "manager_not_running",
+            f"KubeAI's configuration is in namespace {view.namespace}, and no manager leads there yet: it may still be starting",
+        )
     if view.no_manager_here and view.waited > VISIBLE_WITHIN:
         return verdict(
             State.UNMANAGED,

@@ -16,6 +16,10 @@ from airflow_provider_llmserve.runtimes.kubeai.config import split_profile
 from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
 from airflow_provider_llmserve.specs.quantity import quantity
 
+_GOES_WITH_ITS_NODE = dict.fromkeys(
+    ("node_shutdown", "node_lost"), "Wait, or delete the pod: it goes when its node's object does, and then KubeAI makes another."
+)
+"""Dead pods that somebody else removes (PodGC, with the Node), as on spot nodes; and what to do."""
 _SYSTEMS = {"VLLM": "vllm", "OLlama": "ollama", "Infinity": "infinity"}
 
 
@@ -95,6 +99,8 @@ def job_trouble(view: View, job_name: str) -> PodTrouble | None:
         if condition.get("type") in ("Failed", "FailureTarget") and condition.get("status") == "True":
             words = text(condition, "message")
             since = moment(condition, "lastTransitionTime")
+            if since is not None and since < view.second_asked:
+                continue  # of an earlier try: KubeAI removes it after 60 s and makes it anew
             seen = (Evidence(f"Job {job_name}", f"conditions[{condition.get('type')}]", text(condition, "reason")),)
             return PodTrouble(
                 job_name, "cache_load_failed", f"Job {job_name} failed", words, evidence=seen, since=since, fatal=True
@@ -117,9 +123,13 @@ def pod_trouble(view: View) -> Verdict | None:
     troubles = [diagnose_pod(p, view.observed, view.now, system=system) for p in (*view.current, *view.ending)]
     for pod in view.dead:
         found = diagnose_pod(pod, view.observed, view.now, system=system)
-        if found is not None:
+        if found is not None and found.reason in _GOES_WITH_ITS_NODE:
+            troubles.append(replace(found, fatal=False, advice=_GOES_WITH_ITS_NODE[found.reason]))
+        elif found is not None:
             remedy = f"KubeAI makes no other pod in its place: kubectl delete pod {name_of(pod)}. {found.advice or ''}".strip()
             troubles.append(replace(found, fatal=not view.differences(pod), advice=remedy))
+    if view.minimum_serves:
+        troubles = [t and replace(t, fatal=t.fatal and not t.reason.startswith("unschedulable")) for t in troubles]
     found = worst(troubles, pods=max(view.replicas, 1))
     return None if found is None else trouble_verdict(_advised(view, found), serving=view.serving)
 

@@ -124,6 +124,14 @@ class View(Look):
         """Some pod, of whatever version, is ready and not told to end."""
         return any(pod_ready(p) for p in self.alive)
 
+    @cached_property
+    def minimum_serves(self) -> bool:
+        """An autoscaler asks for more than its minimum, which serves: what it cannot add is no failure."""
+        if self.spec.get("autoscalingDisabled"):
+            return False
+        ready = sum(pod_ready(p) for p in self.current)
+        return max(number(self.spec, "minReplicas"), 1) <= ready < self.replicas
+
     def differences(self, pod: Object) -> list[str]:
         """What the pod does not run of the live spec, in words."""
         return template.differences(pod, self.model or {}, self.before, self.config)

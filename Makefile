@@ -23,7 +23,7 @@ demo: $(STAMP)  ## train, upload, serve, evaluate, tear down: for real, on this 
 
 test: $(STAMP)  ## all tiers
 	$(PYTEST) -n 2 tests/pure
-	$(PYTEST) tests/machine tests/cluster
+	@$(MAKE) -j2 test-machine test-cluster  # side by side: one computes, the other waits
 
 test-pure: $(STAMP)  ## no I/O, seconds
 	$(PYTEST) -n 2 tests/pure

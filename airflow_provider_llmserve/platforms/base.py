@@ -127,8 +127,10 @@ class Platform(Protocol):
         ...
 
     async def wake(self, run: ServingRun) -> None:
-        """Ask a run at zero once, by the base's name, so that it starts; what it answers is no matter. Never raises for no
-        answer."""
+        """Ask a run at zero once, by the base's name, so that it starts; what it answers, and whether, is no matter.
+
+        Raises :class:`PlatformError` where it could not be asked.
+        """
         ...
 
     async def settle(self, run: ServingRun) -> None:

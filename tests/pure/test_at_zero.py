@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from support.memory_platform import READY, STARTING, MemoryPlatform, said
 
-from airflow_provider_llmserve.errors import ServingFailed, WaitTimeout
+from airflow_provider_llmserve.errors import ServingFailed, Unavailable, WaitTimeout
 from airflow_provider_llmserve.owner import Owner
-from airflow_provider_llmserve.platforms.base import Target, Want
+from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
 from airflow_provider_llmserve.platforms.lifecycle import change, serve, wait_until_proven
 from airflow_provider_llmserve.readiness.state import ReasonClass, State
 from airflow_provider_llmserve.specs import KubeAIText
@@ -37,6 +37,20 @@ async def test_it_is_woken_by_one_request_and_then_proven() -> None:
     assert endpoint.proven
     assert platform.standing["m"].proven
     assert platform.writes == ["apply m", "wake m", "settle m"]
+
+
+async def test_a_platform_that_is_away_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    platform, faults = MemoryPlatform(says=(AT_ZERO, AT_ZERO, AT_ZERO, READY)), [Unavailable("503")]
+    wake = platform.wake
+
+    async def away(run: ServingRun) -> None:
+        if faults:
+            raise faults.pop()
+        await wake(run)
+
+    monkeypatch.setattr(platform, "wake", away)
+    assert (await serve(platform, WANT, timeout=5, at_zero="wake")).proven
+    assert platform.writes.count("wake m") == 1
 
 
 async def test_one_that_does_not_wake_ends_the_wait_at_its_deadline() -> None:

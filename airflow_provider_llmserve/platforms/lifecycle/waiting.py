@@ -8,7 +8,7 @@ from contextlib import aclosing
 from datetime import datetime, timedelta, timezone
 from typing import Literal
 
-from airflow_provider_llmserve.errors import ServingFailed, Superseded, WaitTimeout
+from airflow_provider_llmserve.errors import PlatformError, ServingFailed, Superseded, WaitTimeout
 from airflow_provider_llmserve.platforms.base import Platform, ServingRun
 from airflow_provider_llmserve.readiness.state import Outcome, State, Verdict
 
@@ -49,9 +49,7 @@ async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, at_z
                 log.info("%s %s: %s", run.kind, run.name, verdict.text())
             last = verdict
             if verdict.at_zero and at_zero == "wake" and not accept_zero:
-                if not woken:
-                    await platform.wake(run)
-                woken = True
+                woken = woken or await _woken(platform, run)
                 continue
             outcome = verdict.outcome(accept_zero=accept_zero)
             if outcome is Outcome.SUCCESS:
@@ -73,6 +71,16 @@ async def settle(platform: Platform, run: ServingRun, verdict: Verdict) -> None:
 async def wait_until_proven(platform: Platform, run: ServingRun, *, timeout: float, at_zero: AtZero = "accept") -> Verdict:
     """:func:`prove`, for ``timeout`` seconds from now."""
     return await prove(platform, run, deadline=in_seconds(timeout), at_zero=at_zero)
+
+
+async def _woken(platform: Platform, run: ServingRun) -> bool:
+    """Whether it was asked; a platform that is away for a moment is asked again at the next verdict."""
+    try:
+        await platform.wake(run)
+    except PlatformError as e:
+        log.warning("%s %s could not be woken yet: %s", run.kind, run.name, e)
+        return False
+    return True
 
 
 async def _ended(step: asyncio.Future[Verdict]) -> None:

@@ -362,6 +362,21 @@ def test_a_stopped_inference_service_is_at_zero_when_its_pods_are_gone() -> None
     assert (found.state, found.reason, found.reason_class) == (State.SCALED_TO_ZERO, "stopped", ReasonClass.STOPPED)
 
 
+def test_kserve_0_15_stops_by_a_deployment_at_zero_and_says_nothing() -> None:
+    """It knows no condition Stopped in standard mode: a stop never ended (cases: cluster/hf_pure.py C)."""
+    world = World("inferenceservice")
+    assert world.isvc is not None
+    world.manifest["metadata"]["annotations"][STOP] = world.isvc["metadata"]["annotations"][STOP] = "true"
+    world.isvc["status"] = {"conditions": [{"type": "Ready", "status": "True"}], "deploymentMode": "RawDeployment"}
+    world.pods = []
+    assert world.assess().reason == "stopping", "the Deployment still asks for a pod"
+    world.deployment["spec"]["replicas"] = 0
+    world.deployment["status"] = {"observedGeneration": 1}
+    assert (world.assess().state, world.assess().reason) == (State.SCALED_TO_ZERO, "stopped")
+    world.isvc["status"]["conditions"].append({"type": "Stopped", "status": "False"})
+    assert world.assess().reason == "stopping", "a newer KServe says when it is"
+
+
 def test_invalid_spec_is_final_only_when_it_lasts() -> None:
     world = World("inferenceservice")
     assert world.isvc is not None

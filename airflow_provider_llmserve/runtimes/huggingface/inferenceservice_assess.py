@@ -31,6 +31,7 @@ from airflow_provider_llmserve.readiness.fields import (
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
 from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
+from airflow_provider_llmserve.readiness.rollout import rollout_complete, wanted_replicas
 from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
 from airflow_provider_llmserve.runtimes.huggingface.identity import spec_drift
 from airflow_provider_llmserve.runtimes.huggingface.inferenceservice_rendered import annotation_drift, unrendered
@@ -150,9 +151,15 @@ def _stopped(view: _View) -> Verdict | None:
         return verdict(
             State.PROGRESSING, "stopping", f"{len(view.pods)} pods still run: {', '.join(name_of(p) for p in view.pods[:3])}"
         )
-    if not is_true(view.live or {}, "Stopped") or view.deployment is not None:
+    # KServe 0.15 knows no such condition in standard mode, and leaves the Deployment there, at zero.
+    at_zero = not condition(view.live or {}, "Stopped") and view.deployment is not None and _empty(view.deployment)
+    if not at_zero and (not is_true(view.live or {}, "Stopped") or view.deployment is not None):
         return verdict(State.PROGRESSING, "stopping", "KServe has not taken the Deployment away yet")
     return verdict(State.SCALED_TO_ZERO, "stopped", "no pod runs, as asked")
+
+
+def _empty(deployment: Object) -> bool:
+    return wanted_replicas(deployment) == 0 and rollout_complete(deployment)
 
 
 def _controller_says(view: _View) -> Verdict | None:

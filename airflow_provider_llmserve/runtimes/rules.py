@@ -17,6 +17,7 @@ from airflow_provider_llmserve.readiness.fields import at, name_of, terminating,
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
+from airflow_provider_llmserve.runtimes.managers import is_theirs
 
 VISIBLE_WITHIN = timedelta(seconds=10)
 """How long a list may lag behind our own write."""
@@ -110,20 +111,24 @@ def deleted(look: Look) -> Verdict | None:
 
 
 def not_ours(drift: Drift, settles: timedelta) -> Callable[[Look], Verdict | None]:
-    """The rule that another writer changed what we applied; ``drift`` is the runtime's way to tell."""
+    """The rule that another writer changed what we applied; ``drift`` is the runtime's way to tell.
+
+    What differs and is ours by the API server's book is what admission made of our own request.
+    """
 
     def rule(look: Look) -> Verdict | None:
         live = look.live or {}
         changed = drift(look.manifest, live)
-        if not changed:
+        theirs = [(path, value) for path, value in changed if is_theirs(live, path)]
+        if not theirs:
             return None
-        fields = ", ".join(path for path, _ in changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        fields = ", ".join(path for path, _ in theirs[:3]) + (f" and {len(theirs) - 3} more" if len(theirs) > 3 else "")
         before = look.expected.before
         stale = before is not None and look.waited < VISIBLE_WITHIN and not drift(before, live)
         if stale or look.waited < settles:
             return verdict(State.PROGRESSING, "not_applied", f"our change of {fields} is not visible yet")
         said = f"another writer changed {fields} of {look.kind} {look.name}"
-        proof = [look.proof(path, str(value)[:200]) for path, value in changed[:5]]
+        proof = [look.proof(path, str(value)[:200]) for path, value in theirs[:5]]
         return verdict(State.SUPERSEDED, "superseded", said, evidence=proof)
 
     return rule

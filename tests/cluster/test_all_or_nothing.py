@@ -4,14 +4,13 @@ what fails later is taken back."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import uuid
 from typing import Any
 
 import pytest
 from support.answers import Answers
 from support.cluster import Cluster, hook_for
-from support.hf import ONE, TWO, Namespace, want
+from support.hf import TWO, Namespace, want
 from support.kube import until
 from support.toy import spec as toy_spec
 from support.toy import want as toy_want
@@ -21,7 +20,8 @@ from airflow_provider_llmserve.errors import BadInput, LLMServeError, Rejected, 
 from airflow_provider_llmserve.platforms.base import Target
 from airflow_provider_llmserve.platforms.kubernetes import preflight
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
-from airflow_provider_llmserve.platforms.lifecycle import serve
+from airflow_provider_llmserve.platforms.lifecycle import serve, wait_until_proven
+from airflow_provider_llmserve.readiness.state import State
 from airflow_provider_llmserve.runtimes import runtime
 from airflow_provider_llmserve.runtimes.record_home import IN_CONFIG_MAP
 from airflow_provider_llmserve.settings import Settings
@@ -222,26 +222,48 @@ async def test_a_record_is_never_left_without_the_object_it_speaks_of(
     assert {k: after.get(k) for k in ("owner", "spec", "unproven")} == {k: before.get(k) for k in ("owner", "spec", "unproven")}
 
 
-async def test_what_admission_rewrites_is_not_left_running_unsaid(
+async def test_what_admission_rewrites_in_our_own_request_is_no_other_writer(
     hf_platform: KubernetesPlatform, ns: Namespace, cluster: Cluster, model: Answers
 ) -> None:
-    """Whatever the verdict on it is, a task that fails leaves nothing; and an update leaves the version before."""
+    """A registry's mirror: every deployment was called superseded (cases: cluster/hf_pure.py E), and at first its GPU stayed."""
     await serve(hf_platform, want(name="other"), timeout=30)
-    other = ns.get("deployments", "other") or {}
     containers = "object.spec.template.spec.containers.map(c, Object.spec.template.spec.containers{name: c.name, image: %s})"
     image = 'c.image.startsWith("mirror.corp/") ? c.image : "mirror.corp/" + c.image'
     nested = "Object{spec: Object.spec{template: Object.spec.template{spec: Object.spec.template.spec{containers: %s}}}}"
     mutation = {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": nested % (containers % image)}}
     policy(cluster, ns.name, "mutatingadmission", {"reinvocationPolicy": "Never", "mutations": [mutation]}, {})
     until("the policy is in force", lambda: rewritten_by_policy(ns))
-    for wanted, left in (
-        (want(), []),
-        (want(TWO, name="other", dtype="float16"), [other["spec"]["template"]["spec"]["containers"][0]["args"]]),
-    ):
-        with contextlib.suppress(BadInput), pytest.raises(Superseded, match=r"was removed|was put back"):
-            await serve(hf_platform, wanted, timeout=30)
-        live = ns.get("deployments", wanted.name)
-        assert [c["args"] for c in (live or {}).get("spec", {}).get("template", {}).get("spec", {}).get("containers", [])] == left
-    run = await hf_platform.find(Target("other"))
+    for wanted in (want(), want(TWO, name="other", dtype="float16")):
+        assert (await serve(hf_platform, wanted, timeout=30)).proven
+        (container,) = (ns.get("deployments", wanted.name) or {})["spec"]["template"]["spec"]["containers"]
+        assert container["image"].startswith("mirror.corp/")
+        run = await hf_platform.find(Target(wanted.name))
+        assert run is not None
+        generation = (ns.get("deployments", wanted.name) or {})["metadata"]["generation"]
+        await serve(hf_platform, wanted, timeout=30)
+        assert (ns.get("deployments", wanted.name) or {})["metadata"]["generation"] == generation, "the same again rolls nothing"
+
+
+@pytest.mark.parametrize("change", ["image", "env", "replicas", "restart"])
+async def test_what_somebody_sets_afterwards_is_theirs_and_a_number_of_replicas_may_be(
+    hf_platform: KubernetesPlatform, ns: Namespace, cluster: Cluster, model: Answers, change: str
+) -> None:
+    await serve(hf_platform, want(), timeout=30)
+    run = await hf_platform.find(Target("bert"))
     assert run is not None
-    assert run.owner == ONE
+    path = f"/apis/apps/v1/namespaces/{ns.name}/deployments/bert"
+    (container,) = (ns.get("deployments", "bert") or {})["spec"]["template"]["spec"]["containers"]
+    if change == "replicas":
+        cluster.admin.merge(f"{path}/scale", {"spec": {"replicas": 2}})
+    elif change == "restart":
+        stamp = {"kubectl.kubernetes.io/restartedAt": "2026-11-25T12:00:00Z"}
+        cluster.admin.merge(path, {"spec": {"template": {"metadata": {"annotations": stamp}}}})
+    else:
+        more = {"image": "other:1"} if change == "image" else {"env": [*container["env"], {"name": "X", "value": "1"}]}
+        cluster.admin.merge(path, {"spec": {"template": {"spec": {"containers": [{**container, **more}]}}}})
+        with pytest.raises(Superseded, match=r"another writer changed spec\.template"):
+            await wait_until_proven(hf_platform, run, timeout=30)
+        return
+    assert (await wait_until_proven(hf_platform, run, timeout=30)).state is State.READY
+    if change == "replicas":
+        assert len(ns.all("pods")) == 2

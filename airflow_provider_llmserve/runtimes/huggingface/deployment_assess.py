@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import items, labels_of
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
@@ -11,10 +12,17 @@ from airflow_provider_llmserve.readiness.pods import pod_ended
 from airflow_provider_llmserve.readiness.state import Verdict
 from airflow_provider_llmserve.runtimes.huggingface.identity import spec_drift
 from airflow_provider_llmserve.runtimes.huggingface.workload import Subject, judge, model_name_in
+from airflow_provider_llmserve.runtimes.managers import additions
 from airflow_provider_llmserve.runtimes.rules import Look, absence, first, identity
 
 INSTANCE = "app.kubernetes.io/instance"
-RULES = identity(spec_drift)
+
+
+def _drift(asked: Object, live: Object) -> list[tuple[str, Any]]:
+    return [*spec_drift(asked, live), *additions(live, "spec", "template")]
+
+
+RULES = identity(_drift)
 """Before those of any workload (``workload.RULES``)."""
 
 

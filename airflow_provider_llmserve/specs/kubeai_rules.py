@@ -82,15 +82,25 @@ def _lora_findings(spec: KubeAIText) -> Iterator[str]:
     """What vLLM is told about LoRA against what the spec serves: KubeAI adds ``--enable-lora`` alone."""
     if not spec.adapters or spec.engine != "VLLM":
         return
-    slots = _number(spec.args, "max-loras", _DEFAULT_MAX_LORAS)
-    if slots is not None and slots < len(spec.adapters):
-        yield (f"{len(spec.adapters)} adapters, but vLLM holds {slots} at a time; add '--max-loras={len(spec.adapters)}' to args")
     highest = max(spec.adapters, key=lambda a: a.rank or 0)
     limit = _number(spec.args, "max-lora-rank", _DEFAULT_MAX_LORA_RANK)
     if limit is not None and highest.rank is not None and highest.rank > limit:
         fitting = [r for r in _LORA_RANKS if r >= highest.rank]
         remedy = f"add '--max-lora-rank={fitting[0]}' to args" if fitting else f"vLLM serves ranks up to {_LORA_RANKS[-1]}"
         yield f"adapter {highest.name!r} has rank {highest.rank}, but vLLM takes {limit} at most; {remedy}"
+
+
+def kubeai_notes(spec: KubeAIText) -> Iterator[str]:
+    """What the deployer should know although nothing is wrong."""
+    if spec.engine != "VLLM":
+        return
+    count, slots = len(spec.adapters), _number(spec.args, "max-loras", _DEFAULT_MAX_LORAS)
+    if slots is not None and slots < count:
+        kept = _number(spec.args, "max-cpu-loras", slots) or slots
+        stay = f"; {min(kept, count)} stay in memory (--max-cpu-loras), the others are read anew" if kept < count else ""
+        yield (
+            f"{count} adapters, of which vLLM computes with {slots} at once (--max-loras) and swaps in the one that is asked for{stay}"
+        )
 
 
 def _number(args: tuple[str, ...], flag: str, default: int) -> int | None:

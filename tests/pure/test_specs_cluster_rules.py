@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
 from airflow_provider_llmserve.specs.huggingface_rules import huggingface_findings
-from airflow_provider_llmserve.specs.kubeai_rules import crd_findings, kubeai_findings
+from airflow_provider_llmserve.specs.kubeai_rules import crd_findings, kubeai_findings, kubeai_notes
 
 HF = {"url": "hf://org/base"}
 ISVC = {"path": "hf://org/base", "runtime": "inferenceservice"}
@@ -59,8 +59,6 @@ def test_kubeai_serves_it(spec: dict[str, Any]) -> None:
         ({"url": "pvc://claim/folder", "engine": "OLlama"}, "pvc://<claim>/<path>?model=<tag>"),
         ({"url": "pvc://claim", "engine": "Infinity", "features": ["TextEmbedding"]}, "engine Infinity cannot load pvc:// urls"),
         ({"url": "s3://a/b", "engine": "Infinity", "features": ["TextEmbedding"]}, "only with a cache_profile"),
-        ({**HF, "adapters": lora("a", "b")}, "2 adapters, but vLLM holds 1 at a time; add '--max-loras=2' to args"),
-        ({**HF, "adapters": lora("a", "b", "c"), "args": ["--max-loras=2"]}, "add '--max-loras=3' to args"),
         ({**HF, "adapters": lora("a", rank=17)}, "adapter 'a' has rank 17, but vLLM takes 16 at most; add '--max-lora-rank=32'"),
         ({**HF, "adapters": lora("a", rank=600)}, "vLLM serves ranks up to 512"),
     ],
@@ -109,3 +107,24 @@ def test_a_cluster_cannot_serve_it(spec: dict[str, Any], expected: str) -> None:
     findings = huggingface_findings(HuggingFaceServe.parse(spec))
     assert len(findings) == 1
     assert expected in findings[0]
+
+
+@pytest.mark.parametrize(
+    ("count", "args", "note"),
+    [
+        (1, [], ""),
+        (3, [], "3 adapters, of which vLLM computes with 1 at once (--max-loras) and swaps in the one that is asked for; 1 stay"),
+        (3, ["--max-loras=3"], ""),
+        (3, ["--max-cpu-loras=8"], "3 adapters, of which vLLM computes with 1 at once (--max-loras) and swaps in the one"),
+        (3, ["--max-loras", "2", "--max_cpu_loras", "2"], "; 2 stay in memory (--max-cpu-loras), the others are read anew"),
+        (3, ["--max-loras=many"], ""),
+    ],
+)
+def test_adapters_beyond_the_slots_are_swapped_and_no_fault(count: int, args: list[str], note: str) -> None:
+    """They were refused (cases: cluster/preflight_false.py 1)."""
+    spec = KubeAIText.parse({**HF, "adapters": lora(*"abc"[:count]), "args": args})
+    assert kubeai_findings(spec) == []
+    said = list(kubeai_notes(spec))
+    assert len(said) == bool(note)
+    assert all(note in one for one in said)
+    assert ("read anew" in "".join(said)) == ("stay" in note)

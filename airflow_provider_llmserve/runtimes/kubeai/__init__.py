@@ -11,7 +11,7 @@ from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, EVENT, JOB, LEA
 from airflow_provider_llmserve.runtimes.kubeai import config, view
 from airflow_provider_llmserve.runtimes.kubeai.assess import assess, logs_wanted
 from airflow_provider_llmserve.runtimes.kubeai.endpoint import call, endpoint
-from airflow_provider_llmserve.runtimes.kubeai.preflight import findings, lookups
+from airflow_provider_llmserve.runtimes.kubeai.preflight import findings, lookups, notes
 from airflow_provider_llmserve.runtimes.kubeai.render import render
 from airflow_provider_llmserve.runtimes.kubeai.view import descends
 from airflow_provider_llmserve.runtimes.parts import Permission, Watched
@@ -29,6 +29,7 @@ __all__ = [
     "findings",
     "logs_wanted",
     "lookups",
+    "notes",
     "render",
     "watched",
 ]

@@ -11,7 +11,7 @@ from airflow_provider_llmserve.runtimes.kubeai import adapters, config, view
 from airflow_provider_llmserve.runtimes.parts import Facts, Lookup
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import KubeAIText
-from airflow_provider_llmserve.specs.kubeai_rules import kubeai_findings
+from airflow_provider_llmserve.specs.kubeai_rules import kubeai_findings, kubeai_notes
 
 _CRD = Lookup(CRD, f"{MODEL.plural}.{MODEL.group}")
 _CONFIG = Lookup(CONFIG_MAP, config.NAME)
@@ -37,6 +37,11 @@ def findings(spec: KubeAIText, *, name: str, settings: Settings, facts: Facts) -
             if _absent(known, Lookup(SECRET, s))
         ),
     ]
+
+
+def notes(spec: KubeAIText, *, name: str, settings: Settings) -> list[str]:
+    """Said once, in the log."""
+    return list(kubeai_notes(spec))
 
 
 def _absent(known: Mapping[Lookup, Any], lookup: Lookup) -> bool:

@@ -82,19 +82,15 @@ class KubernetesPlatform:
         return verdicts.Watcher(self.client, self._asker, self.settings, runtime(run.runtime), run).verdicts()
 
     async def wake(self, run: ServingRun) -> None:
-        module = runtime(run.runtime)
-        seen = await self._look(list(module.watched(run.name)))
-        made = verdicts.endpoint(module, self.settings, run, seen)
+        made = await self._made(run)
         name = made.openai_service.model if made.openai_service else made.oip_model
-        await self._asker.ask(module, made, [Ask(name or run.name)])
+        await self._asker.ask(runtime(run.runtime), made, [Ask(name or run.name)])
 
     async def settle(self, run: ServingRun) -> None:
         await Writer(self.client, self.settings, runtime(run.runtime)).settle(run)
 
     async def endpoint(self, run: ServingRun) -> Endpoint:
-        module = runtime(run.runtime)
-        seen = await self._look(list(module.watched(run.name)))
-        made = verdicts.endpoint(module, self.settings, run, seen)
+        made = await self._made(run)
         identity = made.identity.model_copy(update={"cluster": (await self.place()).cluster})
         return made.model_copy(update={"identity": identity})
 
@@ -103,6 +99,11 @@ class KubernetesPlatform:
 
     async def see_off(self, target: Target, *, timeout: float) -> None:
         await teardown.see_off(self.client, self.settings.namespace, target, timeout=timeout)
+
+    async def _made(self, run: ServingRun) -> Endpoint:
+        """Where it answers, as its objects say now."""
+        module = runtime(run.runtime)
+        return verdicts.endpoint(module, self.settings, run, await self._look(list(module.watched(run.name))))
 
     async def _look(self, watched: list[Watched]) -> Observed:
         """One snapshot of what must be readable."""

@@ -338,14 +338,14 @@ class LocalRun:
 
     def snapshot(self) -> Snapshot:
         """What the verdict is made of, as it is now."""
-        record = self.record
+        record, known = self.record, self.record.known
         current = self._current()
         return Snapshot(
             uid=record.uid,
             version=record.version,
-            owner=record.known.owner.in_words,
+            owner=known.owner.in_words,
             deleting=self._closed,
-            stopped=record.known.stopped,
+            stopped=known.stopped,
             asleep=self._asleep,
             wanted=self._wanted,
             ready=len(current),

@@ -40,5 +40,5 @@ def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
     if not expected.present:
         return absence(view, view.pods)
     container = next(iter(items(expected.manifest, "spec", "template", "spec", "containers")), {})
-    subject = Subject("Deployment", view.name, model_name_in(container, "model"), expected.applied_at)
+    subject = Subject(model_name_in(container, "model"), expected.applied_at)
     return first(RULES, view) or judge(subject, view.live or {}, observed, now)

@@ -260,8 +260,6 @@ def _settle(view: _View) -> Verdict:
         return verdict(State.PROGRESSING, "pods_missing" if wanted < low else "surplus_pod", said)
     container = _first_container(view, deployment)
     subject = Subject(
-        kind="InferenceService",
-        name=view.name,
         model=model_name_in(container, view.name),
         applied_at=view.expected.applied_at,
         enough=max(low, 1) if scaled and wanted else None,

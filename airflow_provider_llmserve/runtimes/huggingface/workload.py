@@ -48,10 +48,8 @@ _ADDING = ("starting", "pods_missing", "surplus_pod")
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged: the words for it, the model's request name, and since when it is what was asked for."""
+    """What is judged: the model's request name, and since when it is what was asked for."""
 
-    kind: str
-    name: str
     model: str
     applied_at: datetime
     enough: int | None = None

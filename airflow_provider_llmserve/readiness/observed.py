@@ -87,14 +87,17 @@ class Observed:
 
 @dataclass(frozen=True)
 class Expected:
-    """What was asked for: the primary object as we applied it, and what the API server answered to that.
+    """What was asked for: the primary object as the API server stored our request.
 
-    ``uid`` is empty where it is not known (a recorded history). ``applied_at`` is when we asked; ``present`` is False for a
-    deletion. ``before`` is the object that stood there before ours, where there was one.
+    ``applied_at`` is when we asked, by our own clock; ``written`` the same by the cluster's, where that is known. ``mark`` is
+    what each pod of our change must carry, empty where the record has none. ``uid`` is empty where it is not known (a recorded
+    history); ``present`` is False for a deletion. ``before`` is the object that stood there before ours, where there was one.
     """
 
     manifest: Object
     applied_at: datetime
+    mark: str = ""
     uid: str = ""
     present: bool = True
     before: Object | None = None
+    written: datetime | None = None

@@ -40,6 +40,8 @@ OUTCOMES = (
     Reason("scaled_to_zero", STOPPED, retry=True, meaning="No pod runs, because the spec allows none.", advice="Send a request to wake it, or raise the minimum."),
     Reason("stopped", STOPPED, retry=True, meaning="Stopped on request.", advice="Resume it."),
     Reason("superseded", IMPOSSIBLE, retry=False, meaning="Another writer changed the object after us.", advice="Look at who deploys the same name; use another name."),
+    Reason("unmarked", IMPOSSIBLE, retry=False, meaning="It was deployed without a mark (adopted, or by an earlier version), so nothing tells whether its pods are of its last change.", advice="Deploy it again: the same spec writes the mark, which replaces its pods once."),
+    Reason("mark_lost", IMPOSSIBLE, retry=False, meaning="Something in the cluster takes our mark away, so no pod can be told from one of another version.", advice="Let annotations under llmserve.airflow/ and the environment variable LLMSERVE_MARK through: look at mutating policies and webhooks, and at modelServerPods.jsonPatches in KubeAI's configuration."),
     Reason("gone", DONE, retry=True, meaning="The object and its pods do not exist."),
     Reason("disappeared", IMPOSSIBLE, retry=True, meaning="The object was deleted by somebody else.", advice="Find out who deleted it, then deploy again."),
     Reason("deleting", WAITING, retry=True, meaning="The object is being deleted; pods may still hold their GPUs."),
@@ -64,6 +66,7 @@ ROLLOUT = (
     Reason("rollout_deadlock", WAITING, retry=True, meaning="The new pod waits for a GPU or room that the old pod holds.", advice='Use strategy "in_place" or "recreate" (downtime), or add a spare GPU.'),
     Reason("not_observed", WAITING, retry=True, meaning="The cluster cannot be seen at the moment.", advice="If it lasts: check the connection and its permissions."),
     Reason("not_asked", WAITING, retry=True, meaning="The objects look right; the served names were not asked yet."),
+    Reason("foreign_backend", WAITING, retry=True, meaning="The Service leads to pods that are not of this serving run.", advice="Take our labels (app.kubernetes.io/instance) from the other pods, or give the Service its selector back by deploying again."),
     Reason("not_answering", WAITING, retry=True, meaning="The objects look right, but a served name does not answer.", advice="Read the server's log."),
     Reason("wrong_answer", WAITING, retry=True, meaning="A served name was answered by something other than what was asked for."),
 )
@@ -77,7 +80,6 @@ KUBEAI = (
     Reason("adapter_lost", WAITING, retry=True, meaning="The container restarted and lost its adapter; the pod's label stays.", advice="Delete the pod, or serve the adapter under a new name."),
     Reason("adapter_name_invalid", IMPOSSIBLE, retry=False, meaning="The adapter's name makes no valid label, so it is never routed.", advice="Rename it: letters, digits and inner dashes."),
     Reason("duplicate_adapter_names", IMPOSSIBLE, retry=False, meaning="Two adapters have one name.", advice="Give every adapter a name of its own."),
-    Reason("files_not_rolled", IMPOSSIBLE, retry=False, meaning="Changed files do not reach running pods.", advice="Delete the pods, or change an argument too."),
     Reason("unknown_resource_profile", IMPOSSIBLE, retry=False, meaning="KubeAI's configuration does not know the resource profile.", advice="Use a profile of the ConfigMap kubeai-config."),
     Reason("unknown_cache_profile", IMPOSSIBLE, retry=False, meaning="KubeAI's configuration does not know the cache profile.", advice="Use a cacheProfile of the ConfigMap kubeai-config."),
     Reason("manager_rejects", WAITING, retry=True, meaning="KubeAI's manager saw the Model and makes no pod of it.", advice="Read the manager's log; the Model's status says nothing."),
@@ -91,6 +93,7 @@ KUBEAI = (
 INFERENCESERVICE = (
     Reason("auto_update_disabled", IMPOSSIBLE, retry=False, meaning="serving.kserve.io/disable-auto-update makes KServe skip this update.", advice="Remove the annotation."),
     Reason("canary_ignored", IMPOSSIBLE, retry=False, meaning="KServe ignores canaryTrafficPercent in standard mode: the new revision has all the traffic.", advice="Leave it out, or use Knative mode."),
+    Reason("revision_failed", IMPOSSIBLE, retry=True, meaning="Knative gave the new revision up: it was not ready within its progress deadline.", advice="Read what the revision's pods said; a model that loads longer needs more startup_seconds."),
     Reason("knative_missing", IMPOSSIBLE, retry=False, meaning="Knative mode is asked for and Knative is not installed.", advice="Use deployment_mode Standard."),
     Reason("min_replicas_raised", DONE, retry=True, meaning="KServe's autoscaler raised minReplicas 0 to 1.", advice="Ask for at least one replica."),
     Reason("name_too_long", IMPOSSIBLE, retry=False, meaning="Name and namespace together make no valid host name.", advice="Keep name + namespace within 52 characters."),

@@ -10,11 +10,11 @@ scale).
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import at, items, mapping, text
+from airflow_provider_llmserve.runtimes.managers import fields_of, in_words
 from airflow_provider_llmserve.runtimes.parts import Manifest
 from airflow_provider_llmserve.runtimes.record import FIELD_MANAGER
 
@@ -59,7 +59,8 @@ def foreign_fields(live: Mapping[str, Any]) -> list[str]:
     found: dict[str, None] = {}
     for entry in items(live, "metadata", "managedFields"):
         if text(entry, "manager") != FIELD_MANAGER and not text(entry, "subresource"):
-            found.update(dict.fromkeys(_paths(_spec_of(entry), "spec")))
+            spec = {"fieldsV1": {"f:spec": _spec_of(entry)}}
+            found.update(dict.fromkeys(in_words(field) for field in fields_of(spec, "spec")))
     return list(found)
 
 
@@ -110,28 +111,6 @@ def _spec_of(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _unite(into: dict[str, Any], fields: Mapping[str, Any]) -> None:
     for key, inner in fields.items():
         _unite(into.setdefault(key, {}), inner if isinstance(inner, Mapping) else {})
-
-
-def _paths(fields: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    """The leaves of a FieldsV1 set. Keys are ``f:<name>``, ``k:<JSON of a list's key>``, ``v:<value>``;
-    ``.`` is the node itself."""
-    for key, inner in fields.items():
-        if key == ".":
-            continue
-        path = f"{prefix}.{key[2:]}" if key.startswith("f:") else f"{prefix}[{_element(key[2:])}]"
-        deeper = [k for k in inner if k != "."] if isinstance(inner, Mapping) else []
-        if deeper:
-            yield from _paths(inner, path)
-        else:
-            yield path
-
-
-def _element(key: str) -> str:
-    try:
-        value = json.loads(key)
-    except ValueError:
-        return key
-    return "/".join(str(v) for v in value.values()) if isinstance(value, dict) else str(value)
 
 
 def _absent(planned: Manifest, path: str) -> bool:

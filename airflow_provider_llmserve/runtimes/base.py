@@ -34,7 +34,11 @@ class RuntimeOf(Protocol[Spec]):
     PERMISSIONS: tuple[Permission, ...]
 
     def render(self, spec: Spec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
-        """The manifests, primary first, without owner data; deterministic."""
+        """The manifests, primary first, without owner data; deterministic. The primary carries its mark (``runtimes.mark``)."""
+        ...
+
+    def mark_in(self, primary: Mapping[str, Any]) -> str:
+        """The mark that a primary object carries; empty where there is none. Total: any field may be missing."""
         ...
 
     def lookups(self, spec: Spec, *, name: str, settings: Settings) -> Sequence[Lookup]:

@@ -35,13 +35,17 @@ class Belonging:
         if label != _OURS:
             return f"it is managed by {label}" if label else f"it does not carry the label {_LABEL}: {_OURS}"
         references = items(thing, "metadata", "ownerReferences")
-        if not references and not self._untied_record(thing):
+        if not references and not self._untied_record(thing) and not self._untied_secret(thing):
             return "it belongs to no serving run"
         for one in references:
             group = text(one, "apiVersion").rpartition("/")[0]
             if (group, text(one, "kind"), text(one, "name")) != (self.kind.group, self.kind.kind, self.name):
                 return f"it belongs to {text(one, 'kind') or 'an object'} {text(one, 'name')}"
         return ""
+
+    def _untied_secret(self, thing: Mapping[str, Any]) -> bool:
+        named = text(thing, "metadata", "name").startswith(records.secret_name(self.name, ""))
+        return named and thing.get("kind") == "Secret" and thing.get("immutable") is True
 
     def _untied_record(self, thing: Mapping[str, Any]) -> bool:
         named = text(thing, "metadata", "name") == records.companion_name(self.name)

@@ -1,82 +1,98 @@
 """Whose a field is, by the API server's own book (``metadata.managedFields``). Pure.
 
 What admission adds or rewrites in a request of ours has no manager of its own and stays ours; what anybody writes afterwards
-moves to its writer (tried on Kubernetes 1.36). So a value that is not what we asked for, in a field that is still ours, is
-the cluster's answer to our request, and no other writer's.
+moves to its writer (tried on Kubernetes 1.36). So nothing is guessed from values.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from airflow_provider_llmserve.readiness.fields import items, mapping, text
+from airflow_provider_llmserve.readiness.fields import items, mapping, moment, text
 from airflow_provider_llmserve.readiness.observed import Object
 from airflow_provider_llmserve.runtimes.record import FIELD_MANAGER
 
-REPLICAS = "spec.replicas"
-RESTARTED_AT = "f:kubectl.kubernetes.io/restartedAt"
+Part = tuple[str, ...]
+"""Path of a part of an object."""
+Field = tuple[str, ...]
+"""Path of one field in the API server's spelling: ``f:<name>``, ``k:<JSON of a list's key>``, ``v:<value>``."""
+
+CONTROLLERS = frozenset({"kube-controller-manager", "kubeai-manager", "manager"})
+"""Whose writes of an object are no other writer's: Kubernetes' own; KubeAI's, whose typed updates add empty fields; and KServe's,
+whose updates carry what its webhook fills in."""
+_EXEMPT = frozenset({("f:spec", "f:replicas")})
+"""A number of replicas is theirs to set: an autoscaler's, or a person's."""
+_RESTARTED_AT = "f:kubectl.kubernetes.io/restartedAt"
+"""A restart (``kubectl rollout restart``) changes nothing of what runs."""
 
 
-def is_theirs(live: Object, path: str) -> bool:
-    """Whether another writer's value stands at ``path`` (``spec.template.spec.containers[server].image``).
-
-    A number of replicas that somebody else has set is theirs to set: an autoscaler's, or a person's. Where the book does not
-    say who we are (a recording, an object from before), everything that differs is another writer's.
-    """
-    ours = [e for e in items(live, "metadata", "managedFields") if text(e, "manager") == FIELD_MANAGER]
-    if not ours:
-        return True
-    if path == REPLICAS:
-        return False
-    return not any(_holds(mapping(e, "fieldsV1"), path) for e in ours)
-
-
-def additions(live: Object, *part: str) -> list[tuple[str, str]]:
-    """Path and writer of whatever others have put into a part of the object that we alone write.
-
-    A restart (``kubectl rollout restart``) changes nothing of what runs, and Kubernetes' own controllers are none of the others.
-    """
-    entries = items(live, "metadata", "managedFields")
-    if not any(text(e, "manager") == FIELD_MANAGER for e in entries):
-        return []
-    path = ".".join(part)
-    found = []
-    for entry in entries:
-        own = text(entry, "manager") in (FIELD_MANAGER, "kube-controller-manager") or text(entry, "subresource")
-        there = mapping(entry, "fieldsV1", *(f"f:{p}" for p in part))
-        if not own and set(_leaves(there)) - {RESTARTED_AT, "."}:
-            found.append((path, text(entry, "manager")))
-    return found
+def theirs(live: Object, parts: Sequence[Part]) -> list[tuple[str, str]]:
+    """Path (``spec.template.spec.containers[server].image``) and writer of each field in those parts that another has set, and
+    that is not ours as well: whoever sets our own value shares it. None where the book is empty."""
+    ours = _owned(live)
+    found: dict[str, str] = {}
+    for entry in items(live, "metadata", "managedFields"):
+        if text(entry, "manager") in (FIELD_MANAGER, *CONTROLLERS) or text(entry, "subresource"):
+            continue
+        for field in _fields(mapping(entry, "fieldsV1")):
+            if field not in ours and field not in _EXEMPT and field[-1] != _RESTARTED_AT and _within(field, parts):
+                found.setdefault(in_words(field), text(entry, "manager"))
+    return list(found.items())
 
 
-def _leaves(fields: Mapping[str, Any]) -> Iterator[str]:
-    for key, inner in fields.items():
-        if isinstance(inner, Mapping) and inner:
-            yield from _leaves(inner)
-        else:
-            yield key
+def lost(live: Object, written: Object, parts: Sequence[Part]) -> list[str]:
+    """Paths in those parts that were ours when we wrote, and are nobody's now: somebody has taken them out."""
+    held = {f for entry in items(live, "metadata", "managedFields") for f in _fields(mapping(entry, "fieldsV1"))}
+    gone = (f for f in _owned(written) if f not in held and f not in _EXEMPT and _within(f, parts))
+    return [in_words(field) for field in gone] if held else []
 
 
-def _holds(fields: Mapping[str, Any], path: str) -> bool:
-    """Whether a tree of owned fields holds ``path``; a leaf holds all that is below it (a list that is one value)."""
-    for key, inner in fields.items():
-        after = _after(key, path.lstrip("."))
-        if after is not None and (not inner or (after and isinstance(inner, Mapping) and _holds(inner, after))):
-            return True
-    return False
+def written_at(live: Object, subresource: str = "") -> datetime | None:
+    """When we last wrote it (``subresource`` ``status``: when its controller did), by the API server's clock."""
+    entries = (e for e in items(live, "metadata", "managedFields") if text(e, "subresource") == subresource)
+    times = (moment(e, "time") for e in entries if subresource or text(e, "manager") == FIELD_MANAGER)
+    return max((t for t in times if t is not None), default=None)
 
 
-def _after(key: str, path: str) -> str | None:
-    """What of ``path`` lies below ``key`` of the tree; None where it does not lead there."""
-    kind, _, name = key.partition(":")
-    if kind == "f" and path.startswith(name) and path[len(name) : len(name) + 1] in ("", ".", "["):
-        return path[len(name) :]
-    if kind == "k" and path.startswith("["):
-        named, _, after = path[1:].partition("]")
-        try:
-            return after if str(json.loads(name).get("name")) == named else None
-        except (ValueError, AttributeError):
-            return None
-    return None
+def fields_of(entry: Mapping[str, Any], *part: str) -> Iterator[Field]:
+    """The fields of one entry of the book within one part."""
+    prefix = tuple(f"f:{p}" for p in part)
+    for field in _fields(mapping(entry, "fieldsV1", *prefix)):
+        yield (*prefix, *field)
+
+
+def in_words(field: Field) -> str:
+    """The path as people write it."""
+    said = ""
+    for step in field:
+        said += f".{step[2:]}" if step.startswith("f:") else f"[{_element(step[2:])}]"
+    return said.lstrip(".")
+
+
+def _owned(thing: Object) -> set[Field]:
+    entries = (e for e in items(thing, "metadata", "managedFields") if text(e, "manager") == FIELD_MANAGER)
+    return {field for entry in entries for field in _fields(mapping(entry, "fieldsV1"))}
+
+
+def _fields(tree: Mapping[str, Any]) -> Iterator[Field]:
+    """The leaves of a tree; ``.`` is the node itself."""
+    for key, inner in tree.items():
+        if key == ".":
+            continue
+        below = list(_fields(inner)) if isinstance(inner, Mapping) else []
+        yield from ((key, *field) for field in below) if below else iter([(key,)])
+
+
+def _within(field: Field, parts: Sequence[Part]) -> bool:
+    return any(field[: len(part)] == tuple(f"f:{p}" for p in part) for part in parts)
+
+
+def _element(key: str) -> str:
+    try:
+        value = json.loads(key)
+    except ValueError:
+        return key
+    return "/".join(str(v) for v in value.values()) if isinstance(value, dict) else str(value)

@@ -47,6 +47,8 @@ class Previous:
     owner: Owner = field(default_factory=Owner)
     proven: bool = True
     ttl: float | None = None
+    secret: str = ""
+    """The Secret with the values of its connections, as they were then."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ class Record:
     stale: Names = ()
     runtime: str = ""
     """The runtime that made the object: two may make objects of one kind."""
+    mark: str = ""
+    """What each pod of it carries (``runtimes.mark``); empty where it was written without one."""
+    secret: str = ""
+    """The Secret with the values of its connections; empty where it names none."""
 
     def same_want(self, owner: Owner, spec: ServeSpec | None, stopped: bool) -> bool:
         """Whether this is the record of that very deployment."""
@@ -106,13 +112,20 @@ def succeed(replaced: Record | None, owner: Owner, spec: ServeSpec, stopped: boo
         return fresh
     kept = replaced.previous
     if replaced.proven:
-        return replace(fresh, previous=Previous(replaced.spec, replaced.stopped, replaced.owner, ttl=replaced.ttl))
+        return replace(fresh, previous=_kept(replaced))
     if kept is not None and (kept.spec, kept.stopped, kept.owner) == (spec, stopped, owner):
         return replace(fresh, proven=kept.proven)
     own_try = replaced.owner.key == owner.key and (replaced.spec, replaced.stopped) == (spec, stopped)
     if own_try or (kept is not None and kept.proven):
         return replace(fresh, previous=kept)
-    return replace(fresh, previous=Previous(replaced.spec, replaced.stopped, replaced.owner, proven=False, ttl=replaced.ttl))
+    return replace(fresh, previous=_kept(replaced))
+
+
+def _kept(replaced: Record) -> Previous:
+    assert replaced.spec is not None
+    return Previous(
+        replaced.spec, replaced.stopped, replaced.owner, proven=replaced.proven, ttl=replaced.ttl, secret=replaced.secret
+    )
 
 
 def write(record: Record) -> dict[str, str]:
@@ -124,15 +137,14 @@ def write(record: Record) -> dict[str, str]:
         "applied": record.applied,
         "objects": _text([list(o) for o in record.others]),
     }
-    if record.runtime:
-        data["runtime"] = record.runtime
+    data |= {key: getattr(record, key) for key in ("runtime", "mark", "secret") if getattr(record, key)}
     if record.ttl is not None:
         data["ttl"] = _text(float(record.ttl))
     if record.stale:
         data["stale"] = _text([list(o) for o in record.stale])
     if not record.proven:
         p = record.previous
-        kept = {"owner": p.owner.model_dump(), "proven": p.proven, "ttl": p.ttl} if p else {}
+        kept = {"owner": p.owner.model_dump(), "proven": p.proven, "ttl": p.ttl, "secret": p.secret} if p else {}
         data["unproven"] = _text({**_spec(p.spec, p.stopped), **kept} if p else {})
     return data
 
@@ -156,14 +168,21 @@ def read(data: Mapping[str, str] | None) -> Record | None:
         previous=_previous(before),
         applied=str(data.get("applied") or ""),
         others=_names(data.get("objects")),
+        mark=str(data.get("mark") or ""),
+        secret=str(data.get("secret") or ""),
         ttl=_seconds(_value(data.get("ttl"), object)),
         stale=_names(data.get("stale")),
     )
 
 
 def companion_name(name: str) -> str:
-    """Name of the ConfigMap that holds the record, and of the Secret that holds values from connections."""
+    """Name of the ConfigMap that holds the record."""
     return f"{name}-llmserve"
+
+
+def secret_name(name: str, suffix: str) -> str:
+    """Name of a Secret with values from connections."""
+    return f"{companion_name(name)}-{suffix}"
 
 
 def connections(spec: ServeSpec) -> tuple[str, ...]:
@@ -171,11 +190,11 @@ def connections(spec: ServeSpec) -> tuple[str, ...]:
     return tuple(s.removeprefix(CONNECTION) for s in getattr(spec, "secrets", ()) if s.startswith(CONNECTION))
 
 
-def resolved(spec: ServeSpec, name: str) -> ServeSpec:
+def resolved(spec: ServeSpec, secret: str) -> ServeSpec:
     """The spec as runtimes render it: every ``conn:`` entry stands for the one Secret that we own."""
     if not connections(spec):
         return spec
-    named = (companion_name(name) if s.startswith(CONNECTION) else s for s in getattr(spec, "secrets", ()))
+    named = (secret if s.startswith(CONNECTION) else s for s in getattr(spec, "secrets", ()))
     return spec.model_copy(update={"secrets": tuple(dict.fromkeys(named))})
 
 
@@ -197,7 +216,8 @@ def _previous(value: Mapping[str, Any]) -> Previous | None:
     spec, owner = _read_spec(value), _owner(value.get("owner"))
     if spec is None or owner is None:
         return None
-    return Previous(spec, bool(value.get("stopped")), owner, bool(value.get("proven", True)), _seconds(value.get("ttl")))
+    proven, secret = bool(value.get("proven", True)), str(value.get("secret") or "")
+    return Previous(spec, bool(value.get("stopped")), owner, proven, _seconds(value.get("ttl")), secret)
 
 
 def _names(text: str | None) -> Names:

@@ -11,24 +11,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from airflow_provider_llmserve.readiness.fields import at, name_of, terminating, text, uid_of
+from airflow_provider_llmserve.readiness.fields import at, name_of, number, terminating, text, uid_of
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
-from airflow_provider_llmserve.runtimes.managers import is_theirs
+from airflow_provider_llmserve.runtimes import managers
+from airflow_provider_llmserve.runtimes.managers import Part
 
 VISIBLE_WITHIN = timedelta(seconds=10)
 """How long a list may lag behind our own write."""
-SETTLES_WITHIN = timedelta(seconds=2)
-"""The same where it is not known, or not so any more, what stood there before."""
 FINALIZER_GRACE = timedelta(minutes=1)
 """How long a finalizer may hold a deleted object before it is said to be stuck."""
 
 L = TypeVar("L")
-Drift = Callable[[Object, Object], Sequence[tuple[str, Any]]]
-"""Path and live value of each field in which the second object is not what the first asks for."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,11 @@ class Look:
     def waited(self) -> timedelta:
         """Since we asked."""
         return self.now - self.expected.applied_at
+
+    @property
+    def written(self) -> datetime:
+        """The same by the cluster's clock, to the second: what its events and conditions may be compared with."""
+        return self.expected.written or self.expected.applied_at.replace(microsecond=0)
 
     @property
     def another(self) -> bool:
@@ -110,36 +112,57 @@ def deleted(look: Look) -> Verdict | None:
     return verdict(State.DELETING, "disappeared", said, evidence=[look.proof("metadata.deletionTimestamp", since)])
 
 
-def not_ours(drift: Drift, settles: timedelta) -> Callable[[Look], Verdict | None]:
-    """The rule that another writer changed what we applied; ``drift`` is the runtime's way to tell.
+def behind(look: Look) -> Verdict | None:
+    """The list lags behind our own write: it shows a generation before ours."""
+    seen, written = (number(thing, "metadata", "generation") for thing in (look.live, look.manifest))
+    if not 0 < seen < written:
+        return None
+    proof = look.proof("metadata.generation", f"{seen} < {written}")
+    return verdict(
+        State.PROGRESSING, "not_applied", f"our change of {look.kind} {look.name} is not visible yet", evidence=[proof]
+    )
 
-    What differs and is ours by the API server's book is what admission made of our own request.
-    """
+
+def not_ours(parts: Sequence[Part]) -> Callable[[Look], Verdict | None]:
+    """The rule that another writer changed what we applied, or added to what makes a pod: both stand in ``parts``."""
 
     def rule(look: Look) -> Verdict | None:
         live = look.live or {}
-        changed = drift(look.manifest, live)
-        theirs = [(path, value) for path, value in changed if is_theirs(live, path)]
-        if not theirs:
+        changed = [(path, f"set by {who}") for path, who in managers.theirs(live, parts)]
+        changed += [(path, "taken out") for path in managers.lost(live, look.manifest, parts)]
+        if not changed:
             return None
-        fields = ", ".join(path for path, _ in theirs[:3]) + (f" and {len(theirs) - 3} more" if len(theirs) > 3 else "")
-        before = look.expected.before
-        stale = before is not None and look.waited < VISIBLE_WITHIN and not drift(before, live)
-        if stale or look.waited < settles:
-            return verdict(State.PROGRESSING, "not_applied", f"our change of {fields} is not visible yet")
+        fields = ", ".join(path for path, _ in changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         said = f"another writer changed {fields} of {look.kind} {look.name}"
-        proof = [look.proof(path, str(value)[:200]) for path, value in theirs[:5]]
+        proof = [look.proof(path, what) for path, what in changed[:5]]
         return verdict(State.SUPERSEDED, "superseded", said, evidence=proof)
 
     return rule
 
 
-def identity(drift: Drift, *, settles: timedelta = SETTLES_WITHIN) -> tuple[Callable[[Look], Verdict | None], ...]:
-    """The rules of every runtime about an object that should be there, in order.
+def marked(mark_in: Callable[[Object], str]) -> Callable[[Look], Verdict | None]:
+    """The rule that the object carries our mark, without which none of its pods can; ``mark_in`` reads it."""
 
-    What differs within ``settles`` of our write is taken for a list that lags behind it, whatever it is.
-    """
-    return (absent, made_anew, deleted, not_ours(drift, settles))
+    def rule(look: Look) -> Verdict | None:
+        mark, seen = look.expected.mark, mark_in(look.live or {})
+        if not mark:
+            said = f"{look.kind} {look.name} was deployed without a mark: nothing tells which of its pods are of its last change"
+            return verdict(State.DEGRADED, "unmarked", said)
+        if seen == mark:
+            return None
+        proof = look.proof("mark", seen or "none")
+        if mark_in(look.manifest) == mark:
+            said = f"another writer took our mark from {look.kind} {look.name}"
+            return verdict(State.SUPERSEDED, "superseded", said, evidence=[proof])
+        said = f"the API server stored {look.kind} {look.name} without our mark: admission takes it away"
+        return verdict(State.DEGRADED, "mark_lost", said, evidence=[proof])
+
+    return rule
+
+
+def identity(parts: Sequence[Part], mark_in: Callable[[Object], str]) -> tuple[Callable[[Look], Verdict | None], ...]:
+    """The rules of every runtime about an object that should be there, in order."""
+    return (absent, made_anew, deleted, behind, not_ours(parts), marked(mark_in))
 
 
 def absence(look: Look, pods: Sequence[Object], *, stuck: Callable[[list[str]], str] | None = None) -> Verdict:

@@ -40,7 +40,10 @@ def stored(thing: dict[str, Any], uid: str = "u1", **metadata: Any) -> dict[str,
 def judged(
     runtime: Runtime, live: dict[str, Any] | None, *others: Any, waited: float = 60, seen: bool = True, **expected: Any
 ) -> Verdict:
-    asked = Expected(**{"manifest": manifest(runtime), "applied_at": APPLIED, "uid": "u1", **expected})
+    stored_ours = stored(manifest(runtime))
+    asked = Expected(
+        **{"manifest": stored_ours, "applied_at": APPLIED, "mark": runtime.mark_in(stored_ours), "uid": "u1", **expected}
+    )
     kinds = frozenset({runtime.PRIMARY.kind, "Pod", "Deployment", "ReplicaSet"}) if seen else frozenset[str]()
     objects = (*([live] if live is not None else []), *others)
     return runtime.assess(asked, Observed(objects, kinds), APPLIED + timedelta(seconds=waited))
@@ -78,22 +81,70 @@ def test_what_somebody_deletes(runtime: Runtime) -> None:
     assert "2026-11-25T12:00:30Z" in found.summary
 
 
+PART = {
+    "kubeai": ("f:spec",),
+    "deployment": ("f:spec", "f:template", "f:spec"),
+    "inferenceservice": ("f:spec", "f:predictor", "f:model"),
+}
+
+
+def tree(runtime: Runtime, *fields: str) -> dict[str, Any]:
+    inner: dict[str, Any] = {key: {} for key in fields}
+    for step in reversed(PART[runtime.NAME]):
+        inner = {step: inner}
+    return inner
+
+
+def book(runtime: Runtime, *ours: str, **others: str) -> dict[str, Any]:
+    """managedFields: our fields in the part that makes a pod, and those of other managers."""
+    mine = {"manager": "airflow-llmserve", "operation": "Apply", "fieldsV1": tree(runtime, *ours)}
+    theirs = ({"manager": who, "operation": "Update", "fieldsV1": tree(runtime, field)} for who, field in others.items())
+    return {"managedFields": [mine, *theirs]}
+
+
 @EVERY_RUNTIME
-def test_what_another_writer_changed(runtime: Runtime) -> None:
-    theirs = manifest(runtime, image="registry/other:1")
-    found = judged(runtime, stored(theirs), before=manifest(runtime, image="registry/before:1"), waited=5)
-    assert said(found) == ("superseded", "superseded")
-    assert "another writer changed spec." in found.summary
-    assert found.evidence[0].object == f"{runtime.PRIMARY.kind} m"
+@pytest.mark.parametrize(
+    ("ours", "others", "words"),
+    [
+        (("f:image",), {}, ""),
+        ((), {"kubectl_set": "f:image"}, "image of"),
+        (("f:image",), {"kubectl_edit": "f:command"}, "command of"),
+        ((), {}, "image of"),
+        (("f:image",), {"flux": "f:image"}, ""),
+    ],
+    ids=["nobody", "took a field", "added one", "took one out", "shares our value"],
+)
+def test_what_another_writer_changed(runtime: Runtime, ours: tuple[str, ...], others: dict[str, str], words: str) -> None:
+    written = stored(manifest(runtime), **book(runtime, "f:image"))
+    live = stored(manifest(runtime), **book(runtime, *ours, **others))
+    found = judged(runtime, live, manifest=written)
+    assert (said(found) == ("superseded", "superseded")) == bool(words)
+    if words:
+        assert "another writer changed spec." in found.summary
+        assert words in found.summary
+        assert found.evidence[0].object == f"{runtime.PRIMARY.kind} m"
 
 
 @EVERY_RUNTIME
 def test_a_list_that_lags_behind_our_write_is_no_other_writer(runtime: Runtime) -> None:
-    before = manifest(runtime, image="registry/before:1")
-    live = stored(before)
-    ours = {"manifest": manifest(runtime, image="registry/ours:1"), "before": before}
-    assert said(judged(runtime, live, waited=5, **ours)) == ("progressing", "not_applied")
-    assert said(judged(runtime, live, waited=11, **ours)) == ("superseded", "superseded")
+    before = stored(manifest(runtime, image="registry/before:1"), **book(runtime, kubectl="f:image"))
+    ours = stored(manifest(runtime), generation=2)
+    assert said(judged(runtime, before, manifest=ours)) == ("progressing", "not_applied")
+
+
+@EVERY_RUNTIME
+def test_a_record_without_a_mark_proves_nothing(runtime: Runtime) -> None:
+    found = judged(runtime, stored(manifest(runtime)), mark="")
+    assert said(found) == ("degraded", "unmarked")
+    assert "Deploy it again" in found.advice
+
+
+@EVERY_RUNTIME
+def test_a_mark_that_is_not_on_the_object(runtime: Runtime) -> None:
+    other = stored(manifest(runtime, image="registry/other:1"))
+    ours = stored(manifest(runtime))
+    assert said(judged(runtime, other)) == ("superseded", "superseded"), "it was there when we wrote"
+    assert said(judged(runtime, other, manifest=other, mark=runtime.mark_in(ours))) == ("degraded", "mark_lost")
 
 
 @EVERY_RUNTIME

@@ -25,6 +25,8 @@ from airflow_provider_llmserve.runtimes.kubeai.adapters import url_hash
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
 ASKED = NOW - timedelta(seconds=60)
 KINDS = frozenset({"Model", "Pod", "Event", "Lease", "Job", "PersistentVolumeClaim", "ConfigMap"})
+MARK = "0123456789abcdef"
+OTHER = [{"name": "LLMSERVE_MARK", "value": "of another change"}]
 LAW, LAW2 = "hf://acme/lora-law", "hf://acme/lora-law-v2"
 VLLM_404 = json.dumps({"error": {"message": "The model `x` does not exist.", "code": 404}})
 GATEWAY_404 = json.dumps({"error": 'model not found: "x"'})
@@ -36,7 +38,7 @@ def stamp(at: datetime) -> str:
 
 def model(**spec: Any) -> dict[str, Any]:
     fields = {"url": "hf://acme/base", "engine": "VLLM", "features": ["TextGeneration"], "minReplicas": 1, "replicas": 1}
-    fields = {**fields, "resourceProfile": "cpu:1", "image": "vllm:1", **spec}
+    fields = {**fields, "resourceProfile": "cpu:1", "env": {"LLMSERVE_MARK": MARK}, **spec}
     metadata = {"name": "m", "namespace": "ai", "uid": "u", "labels": {"features.kubeai.org/TextGeneration": "true"}}
     return {"kind": "Model", "metadata": metadata, "spec": fields, "status": {"replicas": {"all": 1, "ready": 1}}}
 
@@ -47,9 +49,7 @@ def pod(
     """A ready pod of :func:`model`, started 50 s ago; ``labelled``: seconds since its adapters' labels were written."""
     labels = {"model": "m", "pod-hash": "h", **{f"adapter.kubeai.org/{a}": url_hash(url) for a, url in (adapters or {}).items()}}
     written = {"f:metadata": {"f:labels": {f"f:adapter.kubeai.org/{a}": {} for a in adapters or {}}}}
-    container: dict[str, Any] = {"name": "server", "image": "vllm:1", "args": ["--model=acme/base", "--served-model-name=m"]}
-    if adapters:
-        container["args"] = [*container["args"], "--enable-lora"]
+    container: dict[str, Any] = {"name": "server", "env": [{"name": "LLMSERVE_MARK", "value": MARK}]}
     status = {
         "phase": "Running",
         "conditions": [{"type": "Ready", "status": "True"}],
@@ -93,12 +93,11 @@ def judge(
     *objects: dict[str, Any],
     replies: tuple[Reply, ...] = (),
     before: dict[str, Any] | None = None,
-    asked: dict[str, Any] | None = None,
     kinds: frozenset[str] = KINDS,
     uid: str = "u",
 ) -> Verdict:
-    wanted = asked if asked is not None else {k: v for k, v in live["spec"].items() if k != "replicas"}
-    expected = Expected({"metadata": {"name": "m", "namespace": "ai"}, "spec": wanted}, ASKED, uid=uid, before=before)
+    stored = {"kind": "Model", "metadata": {"name": "m", "namespace": "ai"}, "spec": live["spec"]}
+    expected = Expected(stored, ASKED, MARK, uid=uid, before=before)
     return assess(
         expected, Observed((live, *(lease(),) * (not any(o["kind"] == "Lease" for o in objects)), *objects), kinds, replies), NOW
     )
@@ -187,17 +186,13 @@ def test_a_pod_that_was_asked_and_did_not_answer_speaks_against_ready(status: in
 )
 def test_each_pod_of_ollama_holds_the_model(names: list[str], reason: str) -> None:
     """KubeAI #721: a pod may be Ready though it never pulled anything (cases: cluster/more2.py A)."""
-    c = {"image": "ollama:1", "args": [], "startupProbe": {"exec": {"command": ["bash", "-c", PULL]}}}
-    live = model(engine="OLlama", url="ollama://qwen3:0.6b", image="ollama:1", replicas=2, minReplicas=2)
+    live = model(engine="OLlama", url="ollama://qwen3:0.6b", replicas=2, minReplicas=2)
     good, other = (
         reply(text=json.dumps({"data": [{"id": n} for n in ids]}), on=on) for ids, on in ((["m:latest"], "p1"), (names, "p2"))
     )
-    said = judge(live, pod("p1", container=c), pod("p2", container=c), replies=(reply(), good, other))
+    said = judge(live, pod("p1"), pod("p2"), replies=(reply(), good, other))
     assert said.reason == reason
     assert reason == "proven" or "pod p2 is ready" in said.summary
-
-
-PULL = "/bin/ollama pull qwen3:0.6b && /bin/ollama cp qwen3:0.6b m && /bin/ollama run m hi"
 
 
 def test_a_cut_list_of_models_proves_nothing_and_refutes_nothing() -> None:
@@ -256,9 +251,9 @@ def test_pods_that_are_no_part_of_it() -> None:
 @pytest.mark.parametrize(
     ("odd", "reason"),
     [
-        (pod("p2", container={"image": "vllm:0"}), "old_pod_still_serves"),
+        (pod("p2", container={"env": OTHER}), "old_pod_still_serves"),
         (pod("p2", metadata={"deletionTimestamp": stamp(NOW)}), "surplus_pod"),
-        (pod("p2", metadata={"deletionTimestamp": stamp(NOW)}, container={"image": "vllm:0"}), "old_pod_still_serves"),
+        (pod("p2", metadata={"deletionTimestamp": stamp(NOW)}, container={"env": OTHER}), "old_pod_still_serves"),
         (pod("p2"), "surplus_pod"),
         (
             pod("p2", status={"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}),
@@ -282,7 +277,7 @@ def test_a_dead_pod_is_not_replaced_so_it_ends_the_wait() -> None:
     [
         (1, (), "manager_rejects"),
         (60, (), "manager_not_running"),
-        (60, (pod(container={"image": "vllm:0"}),), "manager_not_running"),
+        (60, (pod(container={"env": OTHER}),), "manager_not_running"),
         (60, (pod(),), "proven"),
     ],
 )
@@ -291,17 +286,15 @@ def test_a_manager_that_does_not_run(ago: float, objects: tuple[dict[str, Any], 
 
 
 def test_a_manager_that_came_back_a_moment_ago_rejects_nothing() -> None:
-    old = pod(container={"image": "vllm:0"})
+    old = pod(container={"env": OTHER})
     assert judge(model(), lease(led=3600), old).reason == "manager_rejects"
     assert judge(model(), lease(led=5), old).reason == "old_version_serves"
 
 
 def test_superseded_stopped_and_gone() -> None:
-    asked = {"url": "hf://acme/base", "minReplicas": 1, "image": "vllm:1"}
-    assert judge(model(image="theirs:1"), pod(), asked=asked).state is State.SUPERSEDED
     assert judge(model(), pod(), uid="another").state is State.SUPERSEDED
     stopped = model(autoscalingDisabled=True, replicas=0)
-    assert judge(stopped, asked=dict(stopped["spec"])).reason == "stopped"
+    assert judge(stopped).reason == "stopped"
     assert judge(model(minReplicas=0, replicas=0)).reason == "scaled_to_zero"
     assert judge({"kind": "Other", "metadata": {}, "spec": model()["spec"]}).reason == "disappeared"
     unseen = judge({"kind": "Other", "metadata": {}, "spec": model()["spec"]}, kinds=frozenset())
@@ -310,17 +303,49 @@ def test_superseded_stopped_and_gone() -> None:
 
 def test_a_cached_model_is_ready_when_the_manager_says_it_is_in_the_cache() -> None:
     live = model(cacheProfile="shared", url="pvc://none")
-    cached = pod(container={"args": ["--model=/models/m-u", "--served-model-name=m"]})
-    assert judge(live, cached, replies=(reply(),)).state is State.PROGRESSING
+    assert judge(live, pod(), replies=(reply(),)).state is State.PROGRESSING
     live["status"]["cache"] = {"loaded": True}
-    assert judge(live, cached, replies=(reply(),)).state is State.READY
+    assert judge(live, pod(), replies=(reply(),)).state is State.READY
 
 
-@pytest.mark.parametrize(("live", "reason"), [("vllm:0", "not_applied"), ("theirs:1", "superseded")])
-def test_a_list_that_lags_behind_our_write_is_no_other_writer(live: str, reason: str) -> None:
-    asked = {k: v for k, v in model()["spec"].items() if k != "replicas"}
-    expected = Expected({"metadata": {"name": "m", "namespace": "ai"}, "spec": asked}, NOW, uid="u", before=model(image="vllm:0"))
-    assert assess(expected, Observed((model(image=live), pod(), lease()), KINDS), NOW).reason == reason
+@pytest.mark.parametrize(
+    ("hashes", "reason", "words"),
+    [
+        (("h1", "h1"), "proven", ""),
+        (("h1", "h2"), "old_pod_still_serves", "KubeAI has made a newer revision, h2"),
+    ],
+)
+def test_of_one_mark_the_managers_newest_revision_is_current(hashes: tuple[str, str], reason: str, words: str) -> None:
+    """A new configuration of the manager makes new pods of the same Model."""
+    replicas = len(set(hashes)) % 2 + 1
+    pods = [
+        pod(f"p{i}", metadata={"labels": {"model": "m", "pod-hash": h}, "creationTimestamp": stamp(ASKED + timedelta(seconds=i))})
+        for i, h in enumerate(hashes)
+    ]
+    said = judge(model(replicas=replicas, minReplicas=replicas), *pods, replies=(reply(),))
+    assert said.reason == reason
+    assert words in said.detail
+
+
+@pytest.mark.parametrize(
+    ("env", "made", "system", "led", "reason"),
+    [
+        ([], 5, "", 3600, "mark_lost"),
+        ([], 5, "", 10, "old_version_serves"),
+        ([], 5, "modelServerPods: {jsonPatches: [{op: replace, path: /spec/containers/0/env, value: []}]}", 10, "mark_lost"),
+        ([], -5, "", 3600, "manager_rejects"),
+        (OTHER, 5, "", 3600, "manager_rejects"),
+    ],
+)
+def test_a_mark_that_does_not_arrive(env: list[Any], made: float, system: str, led: float, reason: str) -> None:
+    created = {"creationTimestamp": stamp(ASKED + timedelta(seconds=made))}
+    objects = [pod(container={"env": env}, metadata=created), lease(led=led)]
+    if system:
+        data = {"system.yaml": f"resourceProfiles: {{cpu: {{requests: {{cpu: 1}}}}}}\n{system}"}
+        objects.append({"kind": "ConfigMap", "metadata": {"name": "kubeai-config", "namespace": "ai"}, "data": data})
+    said = judge(model(), *objects, replies=(reply(),))
+    assert said.reason == reason
+    assert ends(said) == (reason == "mark_lost")
 
 
 def test_being_deleted_by_somebody() -> None:
@@ -412,7 +437,7 @@ def test_kubeai_that_is_being_installed_is_waited_for_and_none_at_all_is_not() -
     bare["metadata"]["labels"] = {}
     bare["spec"].pop("replicas")
     del bare["status"]
-    expected = Expected({"metadata": {"name": "m", "namespace": "ai"}, "spec": bare["spec"]}, ASKED, uid="u")
+    expected = Expected({**bare, "metadata": {"name": "m", "namespace": "ai"}}, ASKED, MARK, uid="u")
     starting = assess(expected, Observed((bare, config_map()), KINDS), NOW)
     assert (starting.reason, starting.state, ends(starting)) == ("manager_not_running", State.UNMANAGED, False)
     none = assess(expected, Observed((bare,), KINDS), NOW)

@@ -41,6 +41,7 @@ def seen(*, adapters: tuple[str, ...] = ("big",), holder: str = "kubeai-7d9f_0b1
         "url": "hf://acme/base",
         "features": ["TextGeneration"],
         "minReplicas": 1,
+        "env": {"LLMSERVE_MARK": "m1"},
         "adapters": [{"name": a, "url": f"hf://acme/{a}"} for a in adapters],
     }
     labels = {"features.kubeai.org/TextGeneration": "true"}
@@ -53,7 +54,7 @@ def seen(*, adapters: tuple[str, ...] = ("big",), holder: str = "kubeai-7d9f_0b1
     pod = {
         "kind": "Pod",
         "metadata": {"name": "model-m-1", "uid": "p", "ownerReferences": [{"kind": "Model", "name": "m", "uid": "u"}]},
-        "spec": {"containers": [{"name": "server", "args": ["--model=acme/base", "--enable-lora"]}]},
+        "spec": {"containers": [{"name": "server", "env": [{"name": "LLMSERVE_MARK", "value": "m1"}]}]},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }
     times = {"renewTime": "2026-11-24T00:47:29.000000Z", "leaseDurationSeconds": 15}
@@ -62,7 +63,7 @@ def seen(*, adapters: tuple[str, ...] = ("big",), holder: str = "kubeai-7d9f_0b1
         "metadata": {"name": "cc6bca10.substratus.ai", "namespace": "ai"},
         "spec": {"holderIdentity": holder, **times},
     }
-    expected = Expected({"metadata": {"name": "m", "namespace": "ai"}, "spec": spec}, ASKED, uid="u")
+    expected = Expected({**model, "metadata": {"name": "m", "namespace": "ai"}}, ASKED, "m1", uid="u")
     logs = (PodLog("kubeai-7d9f", "kubeai", log),) if log else ()
     return expected, Observed((model, pod, lease), frozenset({"Model", "Pod", "Lease"}), logs=logs)
 

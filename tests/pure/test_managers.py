@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_llmserve.runtimes.managers import additions, is_theirs
+from airflow_provider_llmserve.runtimes.managers import lost, theirs, written_at
 
 SERVER = 'k:{"name":"server"}'
 OURS = {
@@ -31,67 +33,81 @@ OURS = {
         },
     }
 }
-POD = "spec.template.spec"
+PARTS = (("spec", "template"), ("spec", "strategy"))
 
 
 def live(*others: dict[str, Any], ours: dict[str, Any] | None = None) -> dict[str, Any]:
-    mine = {"manager": "airflow-llmserve", "operation": "Apply", "fieldsV1": ours or OURS}
+    mine = {"manager": "airflow-llmserve", "operation": "Apply", "fieldsV1": OURS if ours is None else ours}
     return {"metadata": {"managedFields": [mine, *others]}}
-
-
-@pytest.mark.parametrize(
-    ("path", "theirs"),
-    [
-        (f"{POD}.containers[server].image", False),
-        (f"{POD}.containers[server].args[1]", False),
-        (f"{POD}.containers[server].env[HF_HOME].value", False),
-        (f"{POD}.tolerations", False),
-        (f"{POD}.tolerations[0].key", False),
-        ("spec.template.metadata.labels.app.kubernetes.io/name", False),
-        ("spec.replicas", False),
-        (f"{POD}.containers[server].command", True),
-        (f"{POD}.containers[server].env[X].value", True),
-        (f"{POD}.containers[other].image", True),
-        (f"{POD}.containers[server].imagePullPolicy", True),
-        (f"{POD}.containers", True),
-        ("spec.template.metadata.labels.app", True),
-        ("spec", True),
-    ],
-)
-def test_a_field_is_ours_as_far_as_the_book_says(path: str, theirs: bool) -> None:
-    assert is_theirs(live(), path) == theirs
-
-
-def test_where_the_book_does_not_know_us_all_that_differs_is_anothers() -> None:
-    for thing in ({}, {"metadata": {"managedFields": [{"manager": "kubectl", "fieldsV1": OURS}]}}):
-        assert is_theirs(thing, f"{POD}.containers[server].image")
-        assert is_theirs(thing, "spec.replicas")
-        assert additions(thing, "spec", "template") == []
 
 
 def entry(manager: str, template: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"manager": manager, "operation": "Update", "fieldsV1": {"f:spec": {"f:template": template}}, **more}
 
 
-ENV = {"f:spec": {"f:containers": {SERVER: {"f:env": {'k:{"name":"X"}': {".": {}, "f:value": {}}}}}}}
+def container(**fields: Any) -> dict[str, Any]:
+    return {"f:spec": {"f:containers": {SERVER: {f"f:{key}": value for key, value in fields.items()}}}}
+
+
+ENV = container(env={'k:{"name":"X"}': {".": {}, "f:value": {}}})
 RESTART = {"f:metadata": {"f:annotations": {".": {}, "f:kubectl.kubernetes.io/restartedAt": {}}}}
+POD = "spec.template.spec"
 
 
 @pytest.mark.parametrize(
     ("others", "found"),
     [
         ((), []),
-        ((entry("kubectl-set", ENV),), [("spec.template", "kubectl-set")]),
+        ((entry("kubectl-set", ENV),), [(f"{POD}.containers[server].env[X].value", "kubectl-set")]),
+        ((entry("kubectl-edit", container(command={})),), [(f"{POD}.containers[server].command", "kubectl-edit")]),
+        ((entry("kubectl-patch", {"f:spec": {"f:nodeSelector": {}}}),), [(f"{POD}.nodeSelector", "kubectl-patch")]),
         ((entry("kubectl-rollout", RESTART),), []),
-        ((entry("kubectl-edit", {**RESTART, **ENV}),), [("spec.template", "kubectl-edit")]),
+        ((entry("kubectl-edit", {**RESTART, **ENV}),), [(f"{POD}.containers[server].env[X].value", "kubectl-edit")]),
+        ((entry("flux", container(image={}), operation="Apply"),), []),
         ((entry("kube-controller-manager", ENV),), []),
         ((entry("kubelet", ENV, subresource="status"),), []),
         (({"manager": "hpa", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}},), []),
+        (({"manager": "kubectl", "fieldsV1": {"f:spec": {"f:replicas": {}}}},), []),
+        (({"manager": "kubectl", "fieldsV1": {"f:spec": {"f:minReadySeconds": {}}}},), []),
+        (({"manager": "kubectl", "fieldsV1": {"f:spec": {"f:strategy": {"f:type": {}}}}},), [("spec.strategy.type", "kubectl")]),
         (({"manager": "kubectl", "fieldsV1": {"f:metadata": {"f:labels": {"f:x": {}}}}},), []),
     ],
 )
-def test_what_others_put_into_the_pods_part(others: tuple[dict[str, Any], ...], found: list[tuple[str, str]]) -> None:
-    assert additions(live(*others), "spec", "template") == found
+def test_what_others_have_set(others: tuple[dict[str, Any], ...], found: list[tuple[str, str]]) -> None:
+    assert theirs(live(*others), PARTS) == found
+
+
+def test_a_value_that_another_took_from_us_is_theirs() -> None:
+    """``kubectl set image``: the field leaves our entry."""
+    without = copy.deepcopy(OURS)
+    del without["f:spec"]["f:template"]["f:spec"]["f:containers"][SERVER]["f:image"]
+    taken = live(entry("kubectl-set", container(image={})), ours=without)
+    assert theirs(taken, PARTS) == [(f"{POD}.containers[server].image", "kubectl-set")]
+    assert lost(taken, live(), PARTS) == []
+
+
+def test_what_another_took_out_is_lost() -> None:
+    """``kubectl edit``, and a line less: the field is nobody's."""
+    without = copy.deepcopy(OURS)
+    del without["f:spec"]["f:template"]["f:spec"]["f:containers"][SERVER]["f:env"]
+    del without["f:spec"]["f:replicas"]
+    assert lost(live(ours=without), live(), PARTS) == [f"{POD}.containers[server].env[HF_HOME].value"]
+    assert lost(live(), live(), PARTS) == []
+    assert lost({}, live(), PARTS) == [], "a book that is empty says nothing"
+
+
+def test_where_the_book_does_not_know_us_everything_is_anothers_and_without_a_book_nothing() -> None:
+    assert theirs({}, PARTS) == []
+    assert len(theirs({"metadata": {"managedFields": [{"manager": "kubectl", "fieldsV1": OURS}]}}, PARTS)) == 6
+
+
+def test_when_it_was_written() -> None:
+    mine = {"manager": "airflow-llmserve", "operation": "Apply", "time": "2026-11-25T12:00:00Z"}
+    status = {"manager": "manager", "subresource": "status", "time": "2026-11-25T12:00:09Z"}
+    thing = {"metadata": {"managedFields": [mine, status, {"manager": "kubectl", "time": "2026-11-25T13:00:00Z"}]}}
+    assert written_at(thing) == datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
+    assert written_at(thing, "status") == datetime(2026, 11, 25, 12, 0, 9, tzinfo=timezone.utc)
+    assert written_at({}) is None
 
 
 json_values = st.recursive(
@@ -102,9 +118,9 @@ json_values = st.recursive(
 )
 
 
-@given(json_values, st.text("spec.a[]x", max_size=12))
-def test_nothing_breaks_the_reading(fields: Any, path: str) -> None:
-    is_theirs(live(ours=fields), path)
-    additions(
-        {"metadata": {"managedFields": [*live()["metadata"]["managedFields"], {"manager": "x", "fieldsV1": fields}]}}, "spec"
-    )
+@given(json_values, json_values)
+def test_nothing_breaks_the_reading(fields: Any, book: Any) -> None:
+    for thing in (live(ours=fields), live({"manager": "x", "fieldsV1": fields}), {"metadata": {"managedFields": book}}):
+        theirs(thing, (("spec",), ("a",)))
+        lost(thing, live(), (("spec",),))
+        written_at(thing)

@@ -134,7 +134,7 @@ def test_same_want_is_the_same_try_spec_and_stop() -> None:
 
 def test_connections_stand_for_one_secret_of_ours() -> None:
     assert records.connections(B) == ("hf", "aws")
-    resolved = records.resolved(B, "m")
+    resolved = records.resolved(B, "m-llmserve")
     assert isinstance(resolved, KubeAIText)
     assert resolved.secrets == ("m-llmserve", "mine")
     assert records.resolved(A, "m") is A

@@ -12,6 +12,7 @@ from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Ask, State, Verdict
 from airflow_provider_llmserve.runtimes.descent import of_deployment
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, POD, REPLICA_SET, SECRET
+from airflow_provider_llmserve.runtimes.mark import ANNOTATION, annotated, mark_of
 from airflow_provider_llmserve.runtimes.parts import Call, Facts, Lookup, Permission, Watched
 from airflow_provider_llmserve.runtimes.record_home import IN_ANNOTATIONS, RecordHome
 from airflow_provider_llmserve.settings import Settings
@@ -43,10 +44,9 @@ class ToyRuntime:
         env = [{"secretRef": {"name": s}} for s in spec.secrets]
         container: dict[str, Any] = {"name": "server", "image": spec.image, "envFrom": env}
         ready_after = dict(spec.node_selector).get("ready-after", "0s")
-        template = {
-            "metadata": {"labels": labels, "annotations": {"testbed/ready-after": ready_after}},
-            "spec": {"containers": [container], "terminationGracePeriodSeconds": 1},
-        }
+        pod = {"containers": [container], "terminationGracePeriodSeconds": 1}
+        annotations = {"testbed/ready-after": ready_after, ANNOTATION: mark_of([pod, ready_after])}
+        template = {"metadata": {"labels": labels, "annotations": annotations}, "spec": pod}
         body = {"replicas": 0 if stopped else spec.replicas, "selector": {"matchLabels": labels}, "template": template}
         manifests = [{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": body}]
         if spec.service_name != "none":
@@ -54,6 +54,9 @@ class ToyRuntime:
             service = {"selector": labels, "ports": ports}
             manifests.append({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": service})
         return manifests
+
+    def mark_in(self, primary: Any) -> str:
+        return annotated(primary, "spec", "template", "metadata")
 
     def lookups(self, spec: ServeSpec, *, name: str, settings: Settings) -> Sequence[Lookup]:
         return [Lookup(SECRET, s) for s in getattr(spec, "secrets", ())]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_llmserve import registry
 from airflow_provider_llmserve.errors import AccessDenied, NotFound
 from airflow_provider_llmserve.platforms.base import ServingRun, Target
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
-from airflow_provider_llmserve.readiness.observed import Observed
+from airflow_provider_llmserve.readiness.observed import Expected, Observed
+from airflow_provider_llmserve.runtimes import managers, runtimes_of
 from airflow_provider_llmserve.runtimes import record as records
-from airflow_provider_llmserve.runtimes import runtimes_of
 from airflow_provider_llmserve.runtimes.base import Runtime
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP
 from airflow_provider_llmserve.runtimes.record import Record
@@ -31,6 +32,18 @@ class Live:
     companion: Object | None = None
     before: Mapping[str, Any] | None = None
     """The object that stood there before our write, where this is the fruit of one."""
+
+    def expected(self, applied_at: datetime) -> Expected:
+        """What a wait for it expects: nothing is rendered anew, the object is what was asked for."""
+        record = self.record
+        return Expected(
+            manifest=self.primary,
+            applied_at=applied_at,
+            mark=record.mark if record else "",
+            uid=self.uid,
+            before=self.before,
+            written=managers.written_at(self.primary),
+        )
 
     @property
     def uid(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_llmserve.errors import AccessDenied, BadInput, Conflict, NotFound, PlatformError, Rejected
 from airflow_provider_llmserve.platforms.base import Target, Want
-from airflow_provider_llmserve.platforms.kubernetes import adopting
+from airflow_provider_llmserve.platforms.kubernetes import adopting, secrets
 from airflow_provider_llmserve.platforms.kubernetes.beside import kind_of, name_of, not_ours
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.live import Live, find, read
@@ -19,6 +19,7 @@ from airflow_provider_llmserve.runtimes.base import Runtime
 from airflow_provider_llmserve.runtimes.belonging import Belonging
 from airflow_provider_llmserve.runtimes.kinds import SECRET
 from airflow_provider_llmserve.runtimes.parts import Facts, Lookup, Manifest, Permission
+from airflow_provider_llmserve.runtimes.record import Record
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import ServeSpec
 
@@ -42,7 +43,8 @@ def permissions(runtime: Runtime, spec: ServeSpec | None = None) -> tuple[Permis
 async def findings(client: Client, settings: Settings, runtime: Runtime, want: Want) -> list[str]:
     """The findings, each with its remedy. Raises :class:`Unavailable` where the cluster cannot be asked."""
     try:
-        todo = await writes_for(want, runtime, settings)
+        secret = await secrets.for_want(client, settings.namespace, want, await _record(client, settings, runtime, want))
+        todo = writes_for(want, runtime, settings, secret)
     except BadInput as e:
         return [f"{e.subject}: {f}" for f in e.findings]
     looked, denied, refused, other = await asyncio.gather(
@@ -59,13 +61,22 @@ async def announce(client: Client, settings: Settings, runtime: Runtime, want: W
     """Where the name is a stranger's, say in the log what adopting it will change."""
     live = await _adopted(client, settings, runtime, want)
     if live is not None:
-        planned = (await writes_for(want, runtime, settings)).primary
+        planned = writes_for(want, runtime, settings).primary
         await adopting.announce(client, settings.namespace, runtime, planned, live.primary)
+
+
+async def _record(client: Client, settings: Settings, runtime: Runtime, want: Want) -> Record | None:
+    """Of what stands there, where that may be read."""
+    try:
+        live = await read(client, settings.namespace, runtime, want.name)
+    except AccessDenied:
+        return None
+    return live.record if live is not None else None
 
 
 def _to_write(todo: Writes) -> list[Permission]:
     """The rights without which an object that this spec renders could not be written, put back and taken away again."""
-    kinds = {kind_of(m) for m in todo.others}
+    kinds = {kind_of(m) for m in todo.beside}
     return [Permission(k.group, k.plural, ("get", "create", "patch", "delete")) for k in kinds]
 
 
@@ -74,7 +85,7 @@ async def _facts(client: Client, settings: Settings, runtime: Runtime, name: str
     answers = await asyncio.gather(*(_look(client, settings, lookup) for lookup in lookups))
     objects: dict[Lookup, Any] = {lookup: answer[0] for lookup, answer in zip(lookups, answers, strict=True) if answer}
     # Ours to make, so it is no finding that it is not there yet.
-    ours = {Lookup(SECRET, name_of(m)): m for m in todo.others if kind_of(m) == SECRET}
+    ours = {Lookup(SECRET, name_of(m)): m for m in todo.beside if kind_of(m) == SECRET}
     return Facts({lookup: found or ours.get(lookup) for lookup, found in objects.items()})
 
 
@@ -101,7 +112,7 @@ async def _denied(client: Client, namespace: str, needed: Iterable[Permission]) 
 async def _refusals(client: Client, settings: Settings, runtime: Runtime, want: Want, todo: Writes) -> list[str]:
     """What is in the way of each object that would be written: somebody else's in its place, or the API server's refusal."""
     belonging = Belonging(runtime.PRIMARY, want.name)
-    beside = [*todo.others, *todo.companion(runtime, want)]
+    beside = [*todo.beside, *todo.companion(runtime, want)]
     answers = await asyncio.gather(
         _primary(client, settings, runtime, want, todo), *(_beside(client, settings, belonging, m) for m in beside)
     )

@@ -1,4 +1,4 @@
-"""Values from Airflow connections into a Secret that we own: never into a manifest, a record or a log."""
+"""Values from Airflow connections into Secrets that we own: never into another manifest, a record or a log."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
+from secrets import token_hex
 from typing import Any
 
-from airflow_provider_llmserve.errors import BadInput
+from airflow_provider_llmserve.errors import AccessDenied, BadInput
+from airflow_provider_llmserve.platforms.base import Want
+from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
+from airflow_provider_llmserve.runtimes import record as records
+from airflow_provider_llmserve.runtimes.kinds import SECRET
+from airflow_provider_llmserve.runtimes.parts import Manifest
+from airflow_provider_llmserve.runtimes.record import Record
 
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _AWS = {
@@ -62,7 +69,45 @@ async def values(conn_ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def manifest(name: str, found: Mapping[str, str]) -> dict[str, Any]:
-    """The Secret that holds them."""
+async def for_want(client: Client, namespace: str, want: Want, record: Record | None) -> Manifest | None:
+    """The Secret with the values of the want's connections; None where it names none. Writes nothing.
+
+    One that stands is taken while its values are the connections'; else it is a new one under a new name, since a Secret that
+    changes rolls no pod. What is put back after a failure (``record`` tells) has its own, with the values of then.
+    Raises :class:`BadInput` like :func:`values`.
+    """
+    conn_ids = records.connections(want.spec)
+    if not conn_ids:
+        return None
+    kept = record.previous if record is not None else None
+    if kept is not None and (kept.spec, kept.stopped, kept.owner) == (want.spec, want.stopped, want.owner):
+        standing = await _standing(client, namespace, kept.secret)
+        if standing is not None:
+            return _secret(kept.secret, dict(standing.get("data") or {}))
+    found = await values(conn_ids)
     data = {k: base64.b64encode(v.encode()).decode() for k, v in sorted(found.items())}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "Opaque", "data": data}
+    for name in (record.secret if record else "", kept.secret if kept else ""):
+        standing = await _standing(client, namespace, name)
+        if standing is not None and standing.get("data") == data:
+            return _secret(name, data)
+    return _secret(records.secret_name(want.name, token_hex(4)), data)
+
+
+async def _standing(client: Client, namespace: str, name: str) -> Object | None:
+    try:
+        return await client.get(SECRET, namespace, name) if name else None
+    except AccessDenied:
+        return None  # named by the permission it lacks, before anything is written
+
+
+def _secret(name: str, data: Mapping[str, str]) -> Manifest:
+    """Immutable: what pods of one mark were given never changes."""
+    metadata = {"name": name, "labels": dict(records.MANAGED_BY)}
+    return {
+        "apiVersion": "v1",
+        "kind": SECRET.kind,
+        "metadata": metadata,
+        "type": "Opaque",
+        "immutable": True,
+        "data": dict(data),
+    }

@@ -15,16 +15,14 @@ from airflow_provider_llmserve.platforms.kubernetes.asking import Asker
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.live import Live, same_deployment, seen
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
-from airflow_provider_llmserve.platforms.kubernetes.writing import rendered
-from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed, PodLog
+from airflow_provider_llmserve.readiness.observed import Expected, Observed, PodLog
 from airflow_provider_llmserve.readiness.pods import WantedLog, logs_wanted
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
 from airflow_provider_llmserve.runtimes.base import Reading, Runtime
-from airflow_provider_llmserve.runtimes.parts import LogTail, Manifest, Watched
+from airflow_provider_llmserve.runtimes.parts import LogTail, Watched
 from airflow_provider_llmserve.runtimes.service_url import service_of
 from airflow_provider_llmserve.settings import Settings
-from airflow_provider_llmserve.specs import ServeSpec
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +39,7 @@ TAIL_PAUSE = 3.0
 
 
 class Watcher:
-    """Watches one run. ``spec`` and owner come from the run, what was applied from rendering that spec again."""
+    """Watches one run, as its write or a later look at it found the objects."""
 
     def __init__(self, client: Client, asker: Asker, settings: Settings, runtime: Runtime, run: ServingRun) -> None:
         if run.spec is None or run.owner is None:
@@ -113,21 +111,9 @@ class Watcher:
         return verdict(State.SUPERSEDED, "superseded", f"{subject} {done} by {by}", evidence=[evidence])
 
     def _expect(self) -> Expected:
-        run, native, at = self._run, self._run.native, datetime.now(timezone.utc)
-        assert run.spec is not None
-        primary = self._rendered(run.spec, run.stopped)[0]
-        before: Object | None = None
-        if isinstance(native, Live):
-            before = native.before
-            at = _time(native.record.applied if native.record else "") or at
-        if before is None and run.previous is not None:
-            # Whoever goes on with a wait (another triggerer, a sensor) did not see what the write replaced; the record has it.
-            before = self._rendered(run.previous.spec, run.previous.stopped)[0]
-        return Expected(manifest=primary, applied_at=at, uid=run.uid, before=before)
-
-    def _rendered(self, spec: ServeSpec, stopped: bool) -> list[Manifest]:
-        where = {"name": self._run.name, "namespace": self._run.namespace}
-        return rendered(spec, **where, stopped=stopped, runtime=self._runtime, settings=self._settings)[1]
+        native, now = self._run.native, datetime.now(timezone.utc)
+        assert isinstance(native, Live)
+        return native.expected(_time(native.record.applied if native.record else "") or now)
 
     def _endpoint(self, observed: Observed) -> Endpoint:
         return endpoint(self._runtime, self._settings, self._run, observed)

@@ -38,43 +38,44 @@ TRIES = 10
 
 @dataclass(frozen=True)
 class Writes:
-    """The manifests of a want, without record and owner: the primary, the others, the Secret with values."""
+    """The manifests of a want, without record and owner."""
 
     spec: ServeSpec
     """As the runtime reads it: connections stand for the Secret with their values."""
     primary: Manifest
     others: tuple[Manifest, ...]
+    secret: Manifest | None = None
+    """The Secret with the values of its connections, which pods need: it is written before the primary."""
+
+    @property
+    def beside(self) -> tuple[Manifest, ...]:
+        """All but the primary."""
+        return self.others if self.secret is None else (*self.others, self.secret)
 
     @property
     def names(self) -> tuple[tuple[str, str, str], ...]:
-        """``(apiVersion, kind, name)`` of the others, as the record lists them."""
-        return tuple((m["apiVersion"], m["kind"], m["metadata"]["name"]) for m in self.others)
+        """``(apiVersion, kind, name)`` of those, as the record lists them."""
+        return tuple(_named(m) for m in self.beside)
+
+    def record(self, runtime: Runtime, record: Record) -> Record:
+        """The record with what these writes make."""
+        secret = name_of(self.secret) if self.secret is not None else ""
+        mark = runtime.mark_in(self.primary)
+        return replace(record, others=self.names, runtime=runtime.NAME, mark=mark, secret=secret)
 
     def companion(self, runtime: Runtime, want: Want) -> tuple[Manifest, ...]:
         """The ConfigMap of the record of a first deployment, where the runtime keeps one."""
-        record = Record(want.owner, want.spec, want.stopped, others=self.names, ttl=want.ttl, runtime=runtime.NAME)
+        record = self.record(runtime, Record(want.owner, want.spec, want.stopped, ttl=want.ttl))
         made = runtime.RECORD.companion(want.name, record)
         return () if made is None else (made,)
 
 
-def rendered(
-    spec: ServeSpec, *, name: str, namespace: str, stopped: bool, runtime: Runtime, settings: Settings
-) -> tuple[ServeSpec, list[Manifest]]:
-    """The spec as its runtime reads it, and what that renders to: the one place where connections become our Secret."""
-    spec = records.resolved(spec, name)
-    return spec, runtime.render(spec, name=name, namespace=namespace, stopped=stopped, settings=settings)
-
-
-async def writes_for(want: Want, runtime: Runtime, settings: Settings) -> Writes:
-    """Render a want. Raises :class:`BadInput` for a connection that gives no secret."""
-    spec, manifests = rendered(
-        want.spec, name=want.name, namespace=settings.namespace, stopped=want.stopped, runtime=runtime, settings=settings
-    )
+def writes_for(want: Want, runtime: Runtime, settings: Settings, secret: Manifest | None = None) -> Writes:
+    """Render a want; ``secret`` holds the values of its connections."""
+    spec = records.resolved(want.spec, name_of(secret)) if secret is not None else want.spec
+    manifests = runtime.render(spec, name=want.name, namespace=settings.namespace, stopped=want.stopped, settings=settings)
     primary, *others = (_labelled(m) for m in manifests)
-    conn_ids = records.connections(want.spec)
-    if conn_ids:
-        others.append(_labelled(secrets.manifest(records.companion_name(want.name), await secrets.values(conn_ids))))
-    return Writes(spec, primary, tuple(others))
+    return Writes(spec, primary, tuple(others), secret)
 
 
 class Writer:
@@ -88,9 +89,10 @@ class Writer:
 
     async def apply(self, want: Want, replacing: ServingRun | None, on_applied: OnApplied) -> Live:
         """Write the want over what ``replacing`` says stands there. Raises :class:`Conflict` where something else does by now."""
-        todo = await writes_for(want, self._runtime, self._settings)
         for attempt in range(TRIES):
             live = await self._same(want, replacing)
+            secret = await secrets.for_want(self._client, self._namespace, want, live.record if live else None)
+            todo = writes_for(want, self._runtime, self._settings, secret)
             if live is not None and live.record is not None and await self._is_done(want, todo, live):
                 on_applied(live.run())
                 return live
@@ -159,7 +161,7 @@ class Writer:
     async def _write(self, want: Want, todo: Writes, live: Live | None, on_applied: OnApplied, *, force: bool) -> Live:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         record = records.succeed(live.record if live else None, want.owner, want.spec, want.stopped, want.ttl)
-        record = replace(record, applied=now, others=todo.names, runtime=self._runtime.NAME)
+        record = replace(todo.record(self._runtime, record), applied=now)
         gone = record.gone_with(live.record if live else None)
         taken_back = record.puts_back(live.record if live else None)
         record = replace(record, stale=() if taken_back else gone)
@@ -170,15 +172,19 @@ class Writer:
             live = await adopting.take_over(self._client, self._namespace, live)
         # First of all: it is what two writers meet at, and after a crash it still says whose the object is.
         companion = await self._write_companion(beside, want.name, record, live)
+        secret = await self._write_secret(beside, todo.secret, live)
         try:
             primary = await self._write_primary(todo.primary, record, live, force=force)
         except BaseException:
             await self._unwritten(want.name, live, before, companion, record)
+            await beside.prune(() if secret is None else (_named(secret),))
             raise
         on_applied(Live(self._runtime, primary, record, companion).run())
         planned = self._runtime.RECORD.companion(want.name, record)
         if planned is not None and live is None:
             companion = await beside.put(_tied(planned, primary), companion)
+        if todo.secret is not None and secret is not None:
+            await beside.put(_tied(todo.secret, primary), secret)
         for other, there in zip(todo.others, seen, strict=True):
             await beside.put(_tied(other, primary), there)
         if taken_back:
@@ -212,6 +218,12 @@ class Writer:
         manifest["metadata"].update(version_of(live.companion))
         return await self._client.apply(CONFIG_MAP, self._namespace, manifest)
 
+    async def _write_secret(self, beside: Beside, secret: Manifest | None, live: Live | None) -> Object | None:
+        """The Secret that this very write makes; None where there is none, or it stands."""
+        if secret is None or await beside.seen(secret) is not None:
+            return None
+        return await beside.put(_tied(secret, live.primary) if live is not None else secret, None)
+
     async def _unwritten(
         self, name: str, live: Live | None, before: Object | None, companion: Object | None, record: Record
     ) -> None:
@@ -229,6 +241,10 @@ class Writer:
                 await self._client.delete(CONFIG_MAP, self._namespace, name_of(companion), uid=uid, propagation="Background")
         except LLMServeError as e:
             log.warning("%s %s was not written, and its record is left behind: %s", self._runtime.PRIMARY.kind, name, e)
+
+
+def _named(thing: Mapping[str, Any]) -> tuple[str, str, str]:
+    return (thing["apiVersion"], thing["kind"], thing["metadata"]["name"])
 
 
 def _labelled(manifest: Manifest) -> Manifest:

@@ -14,11 +14,12 @@ from typing import Any
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.readiness.fields import labels_of
 from airflow_provider_llmserve.readiness.observed import Observed
+from airflow_provider_llmserve.runtimes import mark
 from airflow_provider_llmserve.runtimes.descent import of_deployment
 from airflow_provider_llmserve.runtimes.huggingface import endpoint as endpoints
 from airflow_provider_llmserve.runtimes.huggingface import pod_template
 from airflow_provider_llmserve.runtimes.huggingface.command_line import command_line, image_version
-from airflow_provider_llmserve.runtimes.huggingface.deployment_assess import assess
+from airflow_provider_llmserve.runtimes.huggingface.deployment_assess import assess, mark_in
 from airflow_provider_llmserve.runtimes.huggingface.endpoint import call
 from airflow_provider_llmserve.runtimes.huggingface.flags import NEWEST_TAG
 from airflow_provider_llmserve.runtimes.huggingface.path import MODEL_DIR
@@ -48,6 +49,7 @@ __all__ = [
     "endpoint",
     "findings",
     "lookups",
+    "mark_in",
     "notes",
     "render",
     "watched",
@@ -102,7 +104,7 @@ def render(spec: HuggingFaceServe, *, name: str, namespace: str, stopped: bool, 
         "strategy": pod_template.rollout_strategy(spec),
         "progressDeadlineSeconds": min(spec.startup_seconds + 60, MAX_INT32),
         "revisionHistoryLimit": 2,
-        "template": {"metadata": {"labels": {**labels(name), **MANAGED_BY}}, "spec": _pod(spec, name, settings)},
+        "template": _marked({"metadata": {"labels": {**labels(name), **MANAGED_BY}}, "spec": _pod(spec, name, settings)}),
     }
     manifests = [_manifest(DEPLOYMENT.api_version, "Deployment", name, namespace, name, spec=deployment)]
     for service, body in services(spec, name, namespace).items():
@@ -110,6 +112,10 @@ def render(spec: HuggingFaceServe, *, name: str, namespace: str, stopped: bool, 
     for claim in pod_template.claims(spec, name=name):
         manifests.append(_manifest("v1", PVC.kind, claim["metadata"]["name"], namespace, name, spec=claim["spec"]))
     return manifests
+
+
+def _marked(template: dict[str, Any]) -> dict[str, Any]:
+    return {**template, "metadata": {**template["metadata"], "annotations": {mark.ANNOTATION: mark.mark_of(template)}}}
 
 
 def services(spec: HuggingFaceServe, name: str, namespace: str) -> dict[str, dict[str, Any]]:

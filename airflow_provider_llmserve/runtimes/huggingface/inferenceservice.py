@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
-from airflow_provider_llmserve.owner import digest
 from airflow_provider_llmserve.readiness.fields import labels_of, text
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.runtimes.descent import of_deployment
@@ -20,13 +19,12 @@ from airflow_provider_llmserve.runtimes.huggingface import pod_template
 from airflow_provider_llmserve.runtimes.huggingface.command_line import command_line, image_version
 from airflow_provider_llmserve.runtimes.huggingface.endpoint import call
 from airflow_provider_llmserve.runtimes.huggingface.flags import Version
-from airflow_provider_llmserve.runtimes.huggingface.inferenceservice_assess import assess
+from airflow_provider_llmserve.runtimes.huggingface.inferenceservice_assess import assess, mark_in
 from airflow_provider_llmserve.runtimes.huggingface.kserve import (
     AUTOSCALER,
     DISABLE_AUTO_UPDATE,
     ISVC_LABEL,
     MODE,
-    NONCE,
     STOP,
     STORAGE_SECRET,
     mode_word,
@@ -41,6 +39,7 @@ from airflow_provider_llmserve.runtimes.huggingface.preflight import (
 )
 from airflow_provider_llmserve.runtimes.huggingface.profile import overlaid
 from airflow_provider_llmserve.runtimes.kinds import CRD, DEPLOYMENT, EVENT, INFERENCE_SERVICE, POD, PVC, REPLICA_SET
+from airflow_provider_llmserve.runtimes.mark import ANNOTATION, mark_of
 from airflow_provider_llmserve.runtimes.parts import Facts, Lookup, Manifest, Permission, Watched
 from airflow_provider_llmserve.runtimes.record import MANAGED_BY
 from airflow_provider_llmserve.runtimes.record_home import IN_CONFIG_MAP
@@ -58,6 +57,7 @@ __all__ = [
     "endpoint",
     "findings",
     "lookups",
+    "mark_in",
     "notes",
     "render",
     "watched",
@@ -95,19 +95,20 @@ _HOST_EXTRA = len("-predictor-")
 def render(spec: HuggingFaceServe, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
     """The InferenceService, and the claims of new volumes.
 
-    ``spec.predictor.annotations`` carries a digest of everything that decides what runs. KServe copies it into the pod template,
-    where it proves that the controller has rendered this very spec; it does not change with replicas or strategy, so scaling
-    rolls nothing out.
+    ``spec.predictor.annotations`` carries the mark; KServe copies it into the pod template, in both modes. It does not change
+    with replicas or strategy, so scaling rolls nothing out. The Secret for the storage is named by an annotation that KServe
+    copies into the pods as well (``buildObjectMeta``), so it is in the mark.
     """
     spec = overlaid(spec, settings)
     predictor = _predictor(spec, name, settings)
-    predictor["annotations"] = {NONCE: digest(predictor)[:16], **_progress_deadline(spec)}
+    annotations = _annotations(spec, stopped, settings)
+    copied = {**_progress_deadline(spec), **{k: v for k, v in annotations.items() if k == STORAGE_SECRET}}
+    predictor["annotations"] = {ANNOTATION: mark_of([predictor, copied]), **_progress_deadline(spec)}
     predictor |= _scaling(spec)
     if stopped and not _knows_stop(spec, settings):
         predictor["minReplicas"] = 0
     if spec.deployment_mode == "Standard":
         predictor["deploymentStrategy"] = pod_template.rollout_strategy(spec)
-    annotations = _annotations(spec, stopped, settings)
     manifests: list[Manifest] = [
         {
             "apiVersion": INFERENCE_SERVICE.api_version,

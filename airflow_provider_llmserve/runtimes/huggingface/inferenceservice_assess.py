@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
 
 from airflow_provider_llmserve.readiness.cause_table import Place
 from airflow_provider_llmserve.readiness.causes import Cause, cause_in
@@ -22,6 +21,7 @@ from airflow_provider_llmserve.readiness.fields import (
     items,
     labels_of,
     mapping,
+    moment,
     name_of,
     number,
     owned_by,
@@ -33,8 +33,7 @@ from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.rollout import rollout_complete, wanted_replicas
 from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
-from airflow_provider_llmserve.runtimes.huggingface.identity import spec_drift
-from airflow_provider_llmserve.runtimes.huggingface.inferenceservice_rendered import annotation_drift, unrendered
+from airflow_provider_llmserve.runtimes import managers
 from airflow_provider_llmserve.runtimes.huggingface.kserve import (
     AUTOSCALER,
     DISABLE_AUTO_UPDATE,
@@ -43,15 +42,19 @@ from airflow_provider_llmserve.runtimes.huggingface.kserve import (
     MODE,
     STANDARD,
     STOP,
+    STORAGE_SECRET,
     mode_of,
 )
 from airflow_provider_llmserve.runtimes.huggingface.workload import BEHIND_GRACE, CONTROLLER_GRACE, Subject, judge, model_name_in
+from airflow_provider_llmserve.runtimes.mark import annotated
 from airflow_provider_llmserve.runtimes.rules import Look, absence, first, identity
 
 INVALID_GRACE = timedelta(seconds=30)
 """How long ``InvalidSpec`` may stand before it is final: it outlives its cause until the next reconcile, and a runtime may
 be made."""
 
+PARTS = (("spec",), *(("metadata", "annotations", key) for key in (MODE, AUTOSCALER, STOP, STORAGE_SECRET)))
+"""What makes a pod, and what else we apply."""
 _SYSTEM = "kserve"
 """Whose rows of ``readiness.cause_table`` say what the controller's words mean."""
 
@@ -91,10 +94,19 @@ class _View(Look):
                 return one
         return None
 
-    @cached_property
-    def unrendered(self) -> list[str]:
-        """What of the manifest the controller has not put into its Deployment."""
-        return unrendered(self.manifest, self.deployment) if self.deployment is not None else []
+    @property
+    def rendered(self) -> bool:
+        """The controller has put our mark, and so all of our change, into the Deployment's pod template.
+
+        ``status.observedGeneration`` is no help: it is the Deployment's counter (kserve #6081).
+        """
+        return annotated(self.deployment or {}, "spec", "template", "metadata") == self.expected.mark
+
+    @property
+    def looked(self) -> bool:
+        """The controller has written a status since our write, by the API server's own clock."""
+        wrote = managers.written_at(self.live or {}, "status")
+        return wrote is None or wrote >= self.written
 
     def _is_parent(self, deployment: Object) -> bool:
         uid = uid_of(self.live or {})
@@ -109,13 +121,9 @@ def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
     return first(RULES, view) or _settle(view)
 
 
-def _drift(asked: Object, live: Object) -> list[tuple[str, Any]]:
-    """Fields of the spec, annotations that we set, and a stop that we did not ask for."""
-    there = mapping(live, "metadata", "annotations")
-    keys = annotation_drift(asked, live)
-    if there.get(STOP) == "true" and text(asked, "metadata", "annotations", STOP) != "true" and STOP not in keys:
-        keys.append(STOP)
-    return spec_drift(asked, live) + [(f"metadata.annotations[{key}]", there.get(key)) for key in keys]
+def mark_in(primary: Object) -> str:
+    """The mark among the predictor's annotations, which KServe copies into the pod template in both modes."""
+    return annotated(primary, "spec", "predictor")
 
 
 def _impossible(view: _View) -> Verdict | None:
@@ -164,7 +172,7 @@ def _empty(deployment: Object) -> bool:
 
 def _controller_says(view: _View) -> Verdict | None:
     """The controller's own refusal of the spec. It is believed while nothing of this spec was rendered."""
-    if view.deployment is not None and not view.unrendered and not _invalid(view):
+    if view.rendered and not _invalid(view):
         return None
     invalid = _invalid(view)
     if invalid is not None:
@@ -173,13 +181,13 @@ def _controller_says(view: _View) -> Verdict | None:
         proof = view.proof("status.modelStatus.lastFailureInfo", reason)
         said = f"the controller cannot render this spec: {reason}"
         not_found = _runtime_not_found(view)
-        final = bool(not_found) or view.waited > INVALID_GRACE
+        final = bool(not_found) or (view.looked and view.waited > INVALID_GRACE)
         return _hopeless(view, invalid.reason, said, proof, not_found or message, fatal=final, advice=invalid.advice)
     for where, source, message in _messages(view):
         cause = cause_in(where, "", message, _SYSTEM)
         if cause is not None:
             said, proof = "the controller cannot act on this spec", view.proof(source, message[:300])
-            final = REASONS[cause.reason].impossible
+            final = REASONS[cause.reason].impossible and view.looked
             return _hopeless(view, cause.reason, said, proof, message, fatal=final, advice=cause.advice)
     failed = next((c for c in items(view.live, "status", "conditions") if c.get("reason") == "ReconcileFailed"), None)
     if failed is not None and view.waited > CONTROLLER_GRACE:
@@ -206,13 +214,17 @@ def _runtime_not_found(view: _View) -> str:
 
 
 def _messages(view: _View) -> Iterator[tuple[Place, str, str]]:
-    """Conditions, then events since our request: in a healthy run events of these reasons occur too, so their words decide."""
+    """Conditions, then events since our request: in a healthy run events of these reasons occur too, so their words decide.
+
+    Until the controller has looked, its conditions speak of the spec before ours; a failure that stays the same is not written
+    again, so after a minute they count, but as what may pass."""
+    current = view.looked or view.waited > BEHIND_GRACE
     for one in items(view.live, "status", "conditions"):
-        if one.get("status") != "True" and text(one, "message"):
+        if current and one.get("status") != "True" and text(one, "message"):
             yield "condition", f"conditions[{text(one, 'type')}]", text(one, "message")
     for event in events_about(view.observed, view.live or {}, "InternalError", "ServerlessModeRejected"):
         since = event_time(event)
-        if since is None or since >= view.expected.applied_at - timedelta(seconds=1):
+        if since is None or since >= view.written:
             yield "event", f"Event {text(event, 'reason')}", event_text(event)
 
 
@@ -226,26 +238,49 @@ def _nothing_made(view: _View) -> Verdict | None:
 
 
 def _not_rendered(view: _View) -> Verdict | None:
-    if not view.unrendered:
+    if view.rendered:
         return None
-    what = ", ".join(view.unrendered[:4])
+    where = f"Deployment {name_of(view.deployment or {})}"
+    seen = Evidence(where, "spec.template.metadata.annotations", annotated(view.deployment or {}, "spec", "template", "metadata"))
     held = text(view.live, "metadata", "annotations", DISABLE_AUTO_UPDATE) == "true"
     if held and is_true(view.live or {}, "Ready"):
         proof = view.proof(f"metadata.annotations[{DISABLE_AUTO_UPDATE}]", "true")
-        return _hopeless(view, "auto_update_disabled", f"KServe skips this update ({what} not rendered)", proof)
-    said = f"the controller has not rendered our change yet ({what})"
-    if view.waited > BEHIND_GRACE:
-        return verdict(State.UNMANAGED, "controller_not_running", said, evidence=[view.proof("pod template", f"lacks {what}")])
-    return verdict(State.PROGRESSING, "controller_behind", said, evidence=[view.proof("pod template", f"lacks {what}")])
+        return _hopeless(view, "auto_update_disabled", "KServe skips this update", proof)
+    if view.waited <= BEHIND_GRACE:
+        return verdict(State.PROGRESSING, "controller_behind", "the controller has not rendered our change yet", evidence=[seen])
+    if _touched(view):
+        return _hopeless(view, "mark_lost", f"KServe has changed {where} since, without our mark", seen)
+    return verdict(State.UNMANAGED, "controller_not_running", "the controller has not rendered our change", evidence=[seen])
+
+
+def _given_up(view: _View) -> Verdict | None:
+    """Knative takes a revision that never became ready to zero after its progress deadline: that is no zero by design."""
+    status = mapping(view.live, "status", "components", "predictor")
+    newest = text(status, "latestCreatedRevision")
+    never = view.mode == KNATIVE and newest and text(status, "latestReadyRevision") != newest
+    if not never or wanted_replicas(view.deployment or {}) > 0:
+        return None
+    unready = next((c for c in items(view.live, "status", "conditions") if c.get("status") == "False" and text(c, "message")), {})
+    proof = view.proof("status.components.predictor.latestReadyRevision", text(status, "latestReadyRevision") or "none")
+    said = f"Knative has taken revision {newest} to zero, which never became ready"
+    return _hopeless(view, "revision_failed", said, proof, text(unready, "message"))
+
+
+def _touched(view: _View) -> bool:
+    """Somebody has written the Deployment's template since our write: KServe, which rendered it without our mark."""
+    entries = items(view.deployment, "metadata", "managedFields")
+    times = [moment(e, "time") for e in entries if mapping(e, "fieldsV1", "f:spec", "f:template")]
+    return any(t is not None and t > view.written for t in times)
 
 
 RULES: Sequence[Callable[[_View], Verdict | None]] = (
-    *identity(_drift),
+    *identity(PARTS, mark_in),
     _impossible,
     _stopped,
     _controller_says,
     _nothing_made,
     _not_rendered,
+    _given_up,
 )
 """First match wins; where none does, the Deployment that KServe made is what was asked for, and is judged."""
 
@@ -262,6 +297,7 @@ def _settle(view: _View) -> Verdict:
     subject = Subject(
         model=model_name_in(container, view.name),
         applied_at=view.expected.applied_at,
+        mark=view.expected.mark,
         enough=max(low, 1) if scaled and wanted else None,
         zero_word="scaled_to_zero",
     )

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from airflow_provider_llmserve.runtimes.huggingface.flags import Version
-from airflow_provider_llmserve.runtimes.record import PREFIX
 
 MODE = "serving.kserve.io/deploymentMode"
 AUTOSCALER = "serving.kserve.io/autoscalerClass"
 STOP = "serving.kserve.io/stop"
 STORAGE_SECRET = "serving.kserve.io/storageSecretName"
 DISABLE_AUTO_UPDATE = "serving.kserve.io/disable-auto-update"
-SOURCE_URI = "internal.serving.kserve.io/storage-initializer-sourceuri"
 ISVC_LABEL = "serving.kserve.io/inferenceservice"
-RUNTIME_CONTAINER = "kserve-container"
-NONCE = f"{PREFIX}rendered"
-"""In ``spec.predictor.annotations``, and from there in the pod template: a digest of what decides what runs."""
 
 STANDARD, KNATIVE = "Standard", "Knative"
 _ALIASES = {"RawDeployment": STANDARD, "Serverless": KNATIVE}

@@ -36,6 +36,7 @@ from airflow_provider_llmserve.readiness.rollout import (
     rollout_complete,
 )
 from airflow_provider_llmserve.readiness.state import Ask, Evidence, State, Verdict
+from airflow_provider_llmserve.runtimes.mark import ANNOTATION, annotated
 from airflow_provider_llmserve.runtimes.rules import first
 
 SYSTEM = "huggingfaceserver"
@@ -52,6 +53,7 @@ class Subject:
 
     model: str
     applied_at: datetime
+    mark: str
     enough: int | None = None
     """Ready pods that are enough while an autoscaler adds more; None where all must be ready."""
     zero_word: str = "stopped"
@@ -126,6 +128,16 @@ def _zero(view: _View) -> Verdict | None:
     return verdict(State.SCALED_TO_ZERO, view.subject.zero_word, "no pod runs, as asked")
 
 
+def _mark_lost(view: _View) -> Verdict | None:
+    """Pods of the present template that do not carry its mark: something takes it from them."""
+    bare = [p for p in view.progress.pods if annotated(p, "metadata") != view.subject.mark]
+    if not bare:
+        return None
+    said = f"pod {name_of(bare[0])} was made of this change without its mark: something takes it away"
+    proof = Evidence(f"Pod {name_of(bare[0])}", f"metadata.annotations[{ANNOTATION}]", annotated(bare[0], "metadata") or "none")
+    return verdict(trouble_state(fatal=True, serving=view.progress.serving), "mark_lost", said, evidence=[proof])
+
+
 def _enough(view: _View) -> Verdict | None:
     """An autoscaler adds pods, and those that must be there are."""
     enough, state = view.subject.enough, view.progress
@@ -150,7 +162,7 @@ def _rolls_out(view: _View) -> Verdict | None:
     return None
 
 
-RULES: Sequence[Callable[[_View], Verdict | None]] = (_nobody_acts, _zero, _enough, _in_the_way, _rolls_out)
+RULES: Sequence[Callable[[_View], Verdict | None]] = (_nobody_acts, _zero, _mark_lost, _enough, _in_the_way, _rolls_out)
 """First match wins; where none does the objects are right, and an answer decides."""
 
 

@@ -12,7 +12,7 @@ from airflow_provider_llmserve.runtimes.kubeai import config, view
 from airflow_provider_llmserve.runtimes.kubeai.assess import assess, logs_wanted
 from airflow_provider_llmserve.runtimes.kubeai.endpoint import call, endpoint
 from airflow_provider_llmserve.runtimes.kubeai.preflight import findings, lookups, notes
-from airflow_provider_llmserve.runtimes.kubeai.render import render
+from airflow_provider_llmserve.runtimes.kubeai.render import mark_in, render
 from airflow_provider_llmserve.runtimes.kubeai.view import descends
 from airflow_provider_llmserve.runtimes.parts import Permission, Watched
 from airflow_provider_llmserve.runtimes.record_home import IN_ANNOTATIONS
@@ -29,6 +29,7 @@ __all__ = [
     "findings",
     "logs_wanted",
     "lookups",
+    "mark_in",
     "notes",
     "render",
     "watched",

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from airflow_provider_llmserve.readiness.fields import mapping, name_of
-from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
+from airflow_provider_llmserve.readiness.fields import name_of
+from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.pods import pod_ready
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.runtimes.kubeai import adapters, blocked, deleting, manager_log
-from airflow_provider_llmserve.runtimes.kubeai.drift import drift
 from airflow_provider_llmserve.runtimes.kubeai.proof import prove
+from airflow_provider_llmserve.runtimes.kubeai.render import mark_in
 from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
+from airflow_provider_llmserve.runtimes.mark import VARIABLE
 from airflow_provider_llmserve.runtimes.parts import LogTail
 from airflow_provider_llmserve.runtimes.rules import VISIBLE_WITHIN, first, identity
 
@@ -40,10 +41,6 @@ def logs_wanted(expected: Expected, observed: Observed, now: datetime) -> tuple[
     view = View(expected, observed, now)
     lacking = expected.present and view.current and all(pod_ready(p) for p in view.current) and _unlabelled(view)
     return manager_log.wanted(view) if lacking else ()
-
-
-def _drift(asked: Object, live: Object) -> list[tuple[str, str]]:
-    return [(f"spec.{f}", "not what was asked for") for f in drift(mapping(asked, "spec"), mapping(live, "spec"))]
 
 
 def _zero(view: View) -> Verdict | None:
@@ -70,7 +67,7 @@ def _proven(view: View) -> Verdict | None:
         return None
     if view.cache_pending:
         return None
-    if _unlabelled(view) or _unwanted(view) or blocked.files_not_rolled(view):
+    if _unlabelled(view) or _unwanted(view):
         return None
     return prove(view)
 
@@ -119,15 +116,26 @@ def _no_pods(view: View) -> Verdict | None:
     )
 
 
+def _mark_lost(view: View) -> Verdict | None:
+    """Pods of after our write that carry no mark at all, and stay: something replaces their environment."""
+    patched = view.config is not None and view.config.patches_environment
+    if not view.unmarked or not (patched or view.manager_had > REACTS_WITHIN):
+        return None
+    by = "KubeAI's configuration (modelServerPods.jsonPatches)" if patched else "an admission webhook, or KubeAI's configuration,"
+    said = f"pod {name_of(view.unmarked[0])} was made of this change without its mark: {by} replaces the environment"
+    proof = evidence(view.unmarked[0], "spec.containers[server].env", f"no {VARIABLE}")
+    return verdict(State.DEGRADED, "mark_lost", said, evidence=[proof])
+
+
 def _rollout(view: View) -> Verdict | None:
     """Other versions and surplus pods: they pass."""
     fresh = [p for p in view.current if pod_ready(p)]
     if view.stale:
         name, what = next(iter(view.stale.items()))
         word = "old_pod_still_serves" if len(fresh) >= view.replicas else "old_version_serves"
-        return verdict(State.PROGRESSING, word, _counts(view), detail=f"{name}: {'; '.join(what)}")
+        return verdict(State.PROGRESSING, word, _counts(view), detail=f"{name}: {what}")
     if view.ending and len(fresh) >= view.replicas:
-        same = not any(view.differences(p) for p in view.ending)
+        same = not any(view.outdated(p) for p in view.ending)
         return verdict(State.PROGRESSING, "surplus_pod" if same else "old_pod_still_serves", _counts(view))
     if view.ending:
         return verdict(State.PROGRESSING, "stopping", _counts(view))
@@ -203,7 +211,7 @@ def _impossible(view: View) -> Verdict | None:
 
 
 RULES: Sequence[Callable[[View], Verdict | None]] = (
-    *identity(_drift, settles=timedelta(0)),
+    *identity((("spec",),), mark_in),
     _impossible,
     _unmanaged,
     _zero,
@@ -212,8 +220,8 @@ RULES: Sequence[Callable[[View], Verdict | None]] = (
     blocked.pod_trouble,
     blocked.no_room,
     blocked.manager_down,
+    _mark_lost,
     _no_pods,
-    blocked.files_not_rolled,
     _rollout,
     _adapters,
     _behind,

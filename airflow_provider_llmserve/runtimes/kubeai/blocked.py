@@ -99,7 +99,7 @@ def job_trouble(view: View, job_name: str) -> PodTrouble | None:
         if condition.get("type") in ("Failed", "FailureTarget") and condition.get("status") == "True":
             words = text(condition, "message")
             since = moment(condition, "lastTransitionTime")
-            if since is not None and since < view.second_asked:
+            if since is not None and since < view.written:
                 continue  # of an earlier try: KubeAI removes it after 60 s and makes it anew
             seen = (Evidence(f"Job {job_name}", f"conditions[{condition.get('type')}]", text(condition, "reason")),)
             return PodTrouble(
@@ -108,7 +108,7 @@ def job_trouble(view: View, job_name: str) -> PodTrouble | None:
     # A failed Job is removed after 60 s and made anew, endlessly; the events of its predecessors stay for an hour.
     by_name = {"kind": "Job", "metadata": {"name": job_name}}
     for event in events_about(view.observed, by_name, "BackoffLimitExceeded"):
-        if (event_time(event) or view.second_asked) > view.second_asked:
+        if (event_time(event) or view.written) > view.written:
             said = event_text(event)
             return PodTrouble(job_name, "cache_load_failed", f"Job {job_name} failed before, and was made anew", said, fatal=True)
     return None
@@ -127,7 +127,7 @@ def pod_trouble(view: View) -> Verdict | None:
             troubles.append(replace(found, fatal=False, advice=_GOES_WITH_ITS_NODE[found.reason]))
         elif found is not None:
             remedy = f"KubeAI makes no other pod in its place: kubectl delete pod {name_of(pod)}. {found.advice or ''}".strip()
-            troubles.append(replace(found, fatal=not view.differences(pod), advice=remedy))
+            troubles.append(replace(found, fatal=not view.outdated(pod), advice=remedy))
     if view.minimum_serves:
         troubles = [t and replace(t, fatal=t.fatal and not t.reason.startswith("unschedulable")) for t in troubles]
     found = worst(troubles, pods=max(view.replicas, 1))
@@ -155,24 +155,6 @@ def no_room(view: View) -> Verdict | None:
                     evidence=[evidence(quota, f"status.hard[{key}]", hard.get(key))],
                 )
     return None
-
-
-def files_not_rolled(view: View) -> Verdict | None:
-    """Files whose content changed since the pods were made: they are mounted by subPath, which never shows new content.
-
-    A Model that this package rendered rolls its pods out instead (see ``render.FILES_DIGEST``).
-    """
-    if not view.before or items(view.before, "files") == items(view.asked, "files") or not view.current:
-        return None
-    old = [p for p in view.current if (made := moment(p, "metadata", "creationTimestamp")) is None or made < view.second_asked]
-    if not old:
-        return None
-    return verdict(
-        trouble_state(fatal=True, serving=view.serving),
-        "files_not_rolled",
-        f"{len(old)} pods still have the files of before; KubeAI does not roll out a change of content",
-        evidence=[evidence(p, "metadata.creationTimestamp", text(p, "metadata", "creationTimestamp")) for p in old],
-    )
 
 
 def _advised(view: View, trouble: PodTrouble) -> PodTrouble:

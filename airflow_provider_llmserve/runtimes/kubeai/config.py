@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from airflow_provider_llmserve.readiness.fields import items
 from airflow_provider_llmserve.specs.quantity import quantity
 
 NAME = "kubeai-config"
@@ -27,12 +28,8 @@ class SystemConfig:
     engines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     proxy_mode: str = "internal"
     surge: int = 0
-    patched: bool = False
-    """The configuration patches every pod (``modelServerPods.jsonPatches``), so image and resources need not be as it says."""
-
-    def profile(self, resource_profile: str) -> Mapping[str, Any]:
-        """The entry of ``<profile>:<n>``, as it stands there; empty where the profile is not known."""
-        return self.resource_profiles.get(split_profile(resource_profile)[0], {})
+    patches_environment: bool = False
+    """The configuration replaces the environment of every server (``modelServerPods.jsonPatches``): our mark is lost with it."""
 
     def amounts(self, resource_profile: str, kind: str) -> dict[str, Decimal]:
         """What one pod of ``<profile>:<n>`` has of ``requests`` or ``limits``, in base units;
@@ -40,18 +37,13 @@ class SystemConfig:
 
         The API server fills a request that is not given from its limit.
         """
-        profile, (_, count) = self.profile(resource_profile), split_profile(resource_profile)
+        name, count = split_profile(resource_profile)
+        profile = self.resource_profiles.get(name, {})
         rows = dict(_mapping(profile.get(kind)))
         if kind == "requests":
             rows = {**_mapping(profile.get("limits")), **rows}
         wanted = {key: quantity(value) for key, value in rows.items()}
         return {key: value * count for key, value in wanted.items() if value is not None}
-
-    def image(self, engine: str, resource_profile: str) -> str:
-        """The image of a Model that names none; empty where the configuration does not say."""
-        images = _mapping(_mapping(self.engines.get(engine)).get("images"))
-        wanted = _mapping(self.resource_profiles.get(split_profile(resource_profile)[0])).get("imageName") or "default"
-        return str(images.get(wanted) or images.get("default") or "")
 
 
 def split_profile(resource_profile: str) -> tuple[str, int]:
@@ -83,7 +75,20 @@ def _parse(text: str) -> SystemConfig | None:
         engines={str(k): _mapping(v) for k, v in _mapping(raw.get("modelServers")).items()},
         proxy_mode=str(_mapping(raw.get("proxy")).get("mode") or "internal"),
         surge=surge if isinstance(surge, int) else 0,
-        patched=bool(_mapping(raw.get("modelServerPods")).get("jsonPatches")),
+        patches_environment=any(map(_replaces_environment, items(raw, "modelServerPods", "jsonPatches"))),
+    )
+
+
+def _replaces_environment(patch: Mapping[str, Any]) -> bool:
+    """Whether a JSON patch (RFC 6902) puts something in the place of the whole environment, or takes it away; the manager's
+    server is the first container."""
+    path = str(patch.get("path") or "").rstrip("/")
+    return patch.get("op") in ("add", "replace", "remove", "move", "copy") and path in (
+        "",
+        "/spec",
+        "/spec/containers",
+        "/spec/containers/0",
+        "/spec/containers/0/env",
     )
 
 

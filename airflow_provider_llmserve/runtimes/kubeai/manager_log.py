@@ -109,7 +109,7 @@ def _failures(view: View) -> Iterator[_Failure]:
                 continue
             at, error = _time(line, entry), text(entry, "error")
             ours = entry.get("name") == view.name and entry.get("namespace") in (view.namespace, None)
-            if error and ours and at is not None and at >= view.second_asked:
+            if error and ours and at is not None and at >= view.written:
                 yield _Failure(at, error, "\n".join(printed))
             printed = []
 

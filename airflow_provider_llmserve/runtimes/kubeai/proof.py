@@ -156,7 +156,7 @@ def _from_server(text: str) -> bool:
 
 def _swapping(view: View) -> list[str]:
     """Adapters whose URL changed under one name, and whose label has not stood long enough to be believed."""
-    old = adapters.wanted(view.before)
+    old = adapters.wanted(mapping(view.expected.before, "spec"))
     changed = [a for a, url in adapters.wanted(view.asked).items() if old.get(a, url) != url]
     settled = timedelta(seconds=SWAP_SECONDS)
     return [

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_llmserve.owner import digest
+from airflow_provider_llmserve.readiness.fields import text
 from airflow_provider_llmserve.runtimes.kinds import MODEL
+from airflow_provider_llmserve.runtimes.mark import VARIABLE, mark_of
 from airflow_provider_llmserve.runtimes.parts import Manifest
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import KubeAIText
 
-FILES_DIGEST = "LLMSERVE_FILES_SHA256"
-"""KubeAI mounts ``spec.files`` by subPath, so new content never reaches a running pod and rolls none out (reference: pod spec in
-``internal/modelcontroller/files.go``, v0.22.1). The digest in the environment makes a change of content a change of the pod."""
+NOT_IN_PODS = frozenset(
+    {
+        "replicas",
+        "minReplicas",
+        "maxReplicas",
+        "targetRequests",
+        "scaleDownDelaySeconds",
+        "autoscalingDisabled",
+        "loadBalancing",
+        "adapters",
+        "features",
+    }
+)
+"""Fields that shape no pod (``internal/modelcontroller/engine_*.go``, v0.22.1), but for two: whether there are adapters, and the
+features of OLlama."""
 
 
 def render(spec: KubeAIText, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:
@@ -31,7 +45,7 @@ def render(spec: KubeAIText, *, name: str, namespace: str, stopped: bool, settin
             cacheProfile=spec.cache_profile,
             image=spec.image,
             args=list(spec.args),
-            env=_env(spec),
+            env=dict(sorted(spec.env.items())),
             envFrom=[{"secretRef": {"name": s}} for s in spec.secrets],
             files=[{"path": f.path, "content": f.content} for f in spec.files],
             priorityClassName=spec.priority_class,
@@ -43,9 +57,24 @@ def render(spec: KubeAIText, *, name: str, namespace: str, stopped: bool, settin
             "apiVersion": MODEL.api_version,
             "kind": MODEL.kind,
             "metadata": {"name": name, "namespace": namespace},
-            "spec": body,
+            "spec": _marked(body),
         }
     ]
+
+
+def mark_in(primary: Mapping[str, Any]) -> str:
+    """The mark in its environment."""
+    return text(primary, "spec", "env", VARIABLE)
+
+
+def _marked(body: dict[str, Any]) -> dict[str, Any]:
+    """With the mark in the environment. The contents of files are in it: KubeAI mounts them by subPath, so that new content never
+    reaches a running pod and by itself rolls none out (``internal/modelcontroller/files.go``, v0.22.1)."""
+    part = {key: value for key, value in body.items() if key not in NOT_IN_PODS}
+    part["adapters"] = bool(body.get("adapters"))
+    if body["engine"] == "OLlama":
+        part["features"] = body["features"]
+    return {**body, "env": {**body.get("env", {}), VARIABLE: mark_of(part)}}
 
 
 def _scaling(spec: KubeAIText, stopped: bool) -> dict[str, Any]:
@@ -72,13 +101,6 @@ def _scaling(spec: KubeAIText, stopped: bool) -> dict[str, Any]:
             }
         out["loadBalancing"] = balancing
     return out
-
-
-def _env(spec: KubeAIText) -> dict[str, str]:
-    env = dict(sorted(spec.env.items()))
-    if spec.files:
-        env[FILES_DIGEST] = digest([[f.path, f.content] for f in spec.files])
-    return env
 
 
 def _unless_empty(**fields: Any) -> dict[str, Any]:

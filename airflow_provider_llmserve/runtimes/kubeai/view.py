@@ -24,12 +24,17 @@ from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
 from airflow_provider_llmserve.readiness.state import Evidence
 from airflow_provider_llmserve.runtimes.descent import owner_references
 from airflow_provider_llmserve.runtimes.kinds import MODEL
-from airflow_provider_llmserve.runtimes.kubeai import config, template
+from airflow_provider_llmserve.runtimes.kubeai import config
+from airflow_provider_llmserve.runtimes.mark import in_environment
 from airflow_provider_llmserve.runtimes.rules import Look
 
 MANAGER_LEASE = "cc6bca10.substratus.ai"
 """Leader election of the controller (``internal/manager/run.go``); the autoscaler has one of its own."""
 FEATURE_LABEL = "features.kubeai.org/"
+SERVER = "server"
+"""The container that serves, of every engine."""
+REVISION = "pod-hash"
+"""Label of a pod: the manager's digest of the pod that it makes of the Model and of its own configuration."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,8 @@ class View(Look):
 
     @cached_property
     def asked(self) -> Mapping[str, Any]:
-        """The spec as we applied it."""
+        """The spec as it was stored when we applied it."""
         return mapping(self.expected.manifest, "spec")
-
-    @cached_property
-    def before(self) -> Mapping[str, Any]:
-        """The spec that stood there before ours; empty where there was none, or none is known."""
-        return mapping(self.expected.before, "spec")
 
     @cached_property
     def model(self) -> Object | None:
@@ -81,11 +81,6 @@ class View(Look):
         """How many pods the Model asks for now: the autoscaler's number, or ours."""
         return number(self.spec, "replicas")
 
-    @cached_property
-    def second_asked(self) -> datetime:
-        """When we asked, cut to the second like the API server's own times."""
-        return self.expected.applied_at.replace(microsecond=0)
-
     # Pods
 
     @cached_property
@@ -109,15 +104,29 @@ class View(Look):
         return [p for p in self.pods if pod_ended(p) and not terminating(p)]
 
     @cached_property
-    def stale(self) -> dict[str, list[str]]:
-        """Living pods of another version: their name, and what they do not run of our spec."""
-        found = {name_of(p): self.differences(p) for p in self.alive}
+    def revision(self) -> str:
+        """The manager's revision of our change: that of the newest pod with our mark. A new configuration of the manager makes
+        new pods with the same mark; both times are the API server's."""
+        ours = [p for p in self.pods if self._carries_mark(p) and not terminating(p)]
+        newest = max(ours, key=lambda p: (text(p, "metadata", "creationTimestamp"), name_of(p)), default=None)
+        return text(labels_of(newest or {}), REVISION)
+
+    @cached_property
+    def stale(self) -> dict[str, str]:
+        """Living pods of another version: their name, and what tells."""
+        found = {name_of(p): self.outdated(p) for p in self.alive}
         return {name: what for name, what in found.items() if what}
 
     @cached_property
     def current(self) -> list[Object]:
         """Living pods of our version."""
         return [p for p in self.alive if name_of(p) not in self.stale]
+
+    @cached_property
+    def unmarked(self) -> list[Object]:
+        """Living pods without any mark that were made after our write."""
+        made = [p for p in self.alive if not in_environment(p, SERVER)]
+        return [p for p in made if (at := moment(p, "metadata", "creationTimestamp")) is not None and at >= self.written]
 
     @cached_property
     def serving(self) -> bool:
@@ -132,9 +141,16 @@ class View(Look):
         ready = sum(pod_ready(p) for p in self.current)
         return max(number(self.spec, "minReplicas"), 1) <= ready < self.replicas
 
-    def differences(self, pod: Object) -> list[str]:
-        """What the pod does not run of the live spec, in words."""
-        return template.differences(pod, self.model or {}, self.before, self.config)
+    def outdated(self, pod: Object) -> str:
+        """What tells that a pod is not of our version; empty where it is."""
+        if not self._carries_mark(pod):
+            return "it carries the mark of another change" if in_environment(pod, SERVER) else "it carries no mark"
+        if text(labels_of(pod), REVISION) != self.revision:
+            return f"KubeAI has made a newer revision, {self.revision}"
+        return ""
+
+    def _carries_mark(self, pod: Object) -> bool:
+        return in_environment(pod, SERVER) == self.expected.mark
 
     def _controls(self, pod: Object) -> bool:
         owners = (o for o in items(pod, "metadata", "ownerReferences") if (o.get("kind"), o.get("name")) == ("Model", self.name))
@@ -200,7 +216,7 @@ def descends(pod: Mapping[str, Any], *, name: str, uid: str) -> bool:
 
 def server_status(pod: Object) -> Mapping[str, Any]:
     """The status of the container ``server``."""
-    return next((c for c in items(pod, "status", "containerStatuses") if c.get("name") == template.SERVER), {})
+    return next((c for c in items(pod, "status", "containerStatuses") if c.get("name") == SERVER), {})
 
 
 def started_at(pod: Object) -> datetime | None:

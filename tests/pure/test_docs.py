@@ -16,7 +16,7 @@ from airflow_provider_llmserve import operators, sensors
 from airflow_provider_llmserve.hooks.llmserve import settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text() for page in PAGES}
 BLOCKS = [
     (f"{name}:{text[: m.start()].count(chr(10)) + 2}", m[1])

@@ -23,7 +23,8 @@ Field = tuple[str, ...]
 CONTROLLERS = frozenset({"kube-controller-manager", "kubeai-manager", "manager"})
 """Whose writes of an object are no other writer's: Kubernetes' own; KubeAI's, whose typed updates add empty fields; and KServe's,
 whose updates carry what its webhook fills in."""
-_EXEMPT = frozenset({("f:spec", "f:replicas")})
+_REPLICAS: Field = ("f:spec", "f:replicas")
+_EXEMPT = frozenset({_REPLICAS})
 """A number of replicas is theirs to set: an autoscaler's, or a person's."""
 _RESTARTED_AT = "f:kubectl.kubernetes.io/restartedAt"
 """A restart (``kubectl rollout restart``) changes nothing of what runs."""
@@ -48,6 +49,11 @@ def lost(live: Object, written: Object, parts: Sequence[Part]) -> list[str]:
     held = {f for entry in items(live, "metadata", "managedFields") for f in _fields(mapping(entry, "fieldsV1"))}
     gone = (f for f in _owned(written) if f not in held and f not in _EXEMPT and _within(f, parts))
     return [in_words(field) for field in gone] if held else []
+
+
+def number_is_ours(live: Object) -> bool:
+    """Whether we have set its number of replicas; of a book that is empty nothing else is known."""
+    return _REPLICAS in _owned(live) or not items(live, "metadata", "managedFields")
 
 
 def written_at(live: Object, subresource: str = "") -> datetime | None:

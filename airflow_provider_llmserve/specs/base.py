@@ -30,6 +30,8 @@ class Spec(BaseModel):
     """Keys that the real systems also use, and the field each of them means."""
     remedies: ClassVar[Mapping[str, str]] = {}
     """What to say about an unknown key that people do write here, in place of the nearest known name."""
+    null_is_a_value: ClassVar[frozenset[str]] = frozenset()
+    """Fields in which null means something; everywhere else it is the same as leaving the field out."""
 
     @classmethod
     def parse(cls: type[Self], value: Any, subject: str | None = None) -> Self:
@@ -46,7 +48,8 @@ class Spec(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready dict, defaults left out: what is stored beside the object and hashed."""
-        return self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        nulls = {name: None for name in self.null_is_a_value if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude_none=True, exclude_defaults=True) | nulls
 
     def rules(self) -> Iterator[str]:
         """Findings that concern more than one field; asked once every field by itself is in order."""
@@ -73,7 +76,8 @@ class Spec(BaseModel):
                 said = given.pop(other)
                 if given.get(field) in (None, {}, [], ()):
                     given[field] = said
-        return {k: v for k, v in given.items() if v is not None or k not in cls.model_fields}
+        kept = cls.null_is_a_value
+        return {k: v for k, v in given.items() if v is not None or k not in cls.model_fields or k in kept}
 
     @model_validator(mode="after")
     def _keep_rules(self: Self) -> Self:

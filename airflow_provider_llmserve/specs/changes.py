@@ -84,10 +84,10 @@ def _bounds(spec: HuggingFaceServe, named: dict[str, int]) -> dict[str, Any]:
     changes: dict[str, Any] = {"scale_target" if k == "target_requests" else k: v for k, v in named.items()}
     if "replicas" in named:
         return changes | {"min_replicas": None, "max_replicas": None}
-    if spec.replicas != 1 and named.keys() & {"min_replicas", "max_replicas"}:
+    if spec.replicas not in (1, None) and named.keys() & {"min_replicas", "max_replicas"}:
         # A fixed number stood for both bounds; a bound that is not named keeps it as far as the other one allows.
         low = named.get("min_replicas", min(spec.replicas, named.get("max_replicas", spec.replicas)))
-        changes |= {"replicas": None, "min_replicas": low, "max_replicas": named.get("max_replicas", max(spec.replicas, low))}
+        changes |= {"replicas": 1, "min_replicas": low, "max_replicas": named.get("max_replicas", max(spec.replicas, low))}
     return changes
 
 

@@ -62,6 +62,7 @@ class HuggingFaceServe(ServeSpec):
 
     kind: ClassVar[str] = "huggingfaceserve"
     other_spellings: ClassVar[Mapping[str, str]] = {"env": "envs"}
+    null_is_a_value = frozenset({"replicas"})
     remedies: ClassVar[Mapping[str, str]] = {
         "adapters": "HuggingFace-serve cannot serve LoRA adapters; use KubeAI-text (KubeAITextServeOperator)",
         "url": "the model's address is 'path' here ('url' is KubeAI-text's)",
@@ -106,8 +107,9 @@ class HuggingFaceServe(ServeSpec):
     """Most characters of a prompt in the log. Flag ``--max_log_len``."""
     args: tuple[Text, ...] = ()
     """Further arguments of the server, one item each (``--gpu-memory-utilization=0.8``). Container ``args``."""
-    replicas: Annotated[Whole, count_from_one("to serve nothing use StopOperator")] = 1
-    """Replicas. Deployment ``spec.replicas``; for an InferenceService both bounds, where they are not given."""
+    replicas: Annotated[Whole | None, count_from_one("to serve nothing use StopOperator")] = 1
+    """Replicas. Deployment ``spec.replicas``; for an InferenceService both bounds, where they are not given. ``null`` leaves the
+    number to whoever scales the Deployment (an autoscaler, a person): what stands is kept, and at first one is made."""
     service_type: Annotated[ServiceType, any_case(ServiceType)] = "ClusterIP"
     """``ClusterIP``, ``NodePort``, ``LoadBalancer`` or ``ExternalName``. Deployment only. Service ``spec.type``."""
     service_name: ServiceName | None = None
@@ -217,6 +219,8 @@ class HuggingFaceServe(ServeSpec):
         low = self.min_replicas if self.min_replicas is not None else 1
         if self.max_replicas is not None and low > self.max_replicas:
             yield f"min_replicas ({low}) is greater than max_replicas ({self.max_replicas})"
+        if self.replicas is None and self.runtime == "inferenceservice":
+            yield "replicas: null leaves the number to another autoscaler; KServe brings its own: give min_replicas and max_replicas"
         if self.replicas != 1 and (self.min_replicas, self.max_replicas) != (None, None):
             yield "give replicas, or min_replicas and max_replicas, not both"
         if self.deployment_mode == "Standard":

@@ -244,7 +244,7 @@ async def test_what_admission_rewrites_in_our_own_request_is_no_other_writer(
         assert (ns.get("deployments", wanted.name) or {})["metadata"]["generation"] == generation, "the same again rolls nothing"
 
 
-@pytest.mark.parametrize("change", ["image", "env", "replicas", "restart"])
+@pytest.mark.parametrize("change", ["image", "env", "command", "nodeSelector", "taken out", "replicas", "restart"])
 async def test_what_somebody_sets_afterwards_is_theirs_and_a_number_of_replicas_may_be(
     hf_platform: KubernetesPlatform, ns: Namespace, cluster: Cluster, model: Answers, change: str
 ) -> None:
@@ -259,11 +259,38 @@ async def test_what_somebody_sets_afterwards_is_theirs_and_a_number_of_replicas_
         stamp = {"kubectl.kubernetes.io/restartedAt": "2026-11-25T12:00:00Z"}
         cluster.admin.merge(path, {"spec": {"template": {"metadata": {"annotations": stamp}}}})
     else:
-        more = {"image": "other:1"} if change == "image" else {"env": [*container["env"], {"name": "X", "value": "1"}]}
-        cluster.admin.merge(path, {"spec": {"template": {"spec": {"containers": [{**container, **more}]}}}})
+        more: dict[str, Any] = {
+            "image": {"image": "other:1"},
+            "env": {"env": [*container["env"], {"name": "X", "value": "1"}]},
+            "command": {"command": ["sleep", "infinity"]},
+            "taken out": {"env": None},
+        }.get(change, {})
+        pod = {"containers": [{**container, **more}]} if more else {"nodeSelector": {"kubernetes.io/os": "linux"}}
+        cluster.admin.merge(path, {"spec": {"template": {"spec": pod}}})
         with pytest.raises(Superseded, match=r"another writer changed spec\.template"):
             await wait_until_proven(hf_platform, run, timeout=30)
         return
     assert (await wait_until_proven(hf_platform, run, timeout=30)).state is State.READY
     if change == "replicas":
         assert len(ns.all("pods")) == 2
+
+
+async def test_a_number_that_is_left_to_others_stays_as_it_is(
+    hf_platform: KubernetesPlatform, ns: Namespace, cluster: Cluster, model: Answers
+) -> None:
+    """Leaving out what one owns resets it to 1 (Kubernetes 1.36): so it is handed over first."""
+
+    def number() -> int:
+        return int((ns.get("deployments", "bert") or {})["spec"]["replicas"])
+
+    await serve(hf_platform, want(replicas=None), timeout=30)
+    assert number() == 1, "the API server's own default"
+    await serve(hf_platform, want(replicas=2), timeout=30)
+    pods = ns.pod_uids()
+    await serve(hf_platform, want(replicas=None), timeout=30)
+    assert (number(), ns.pod_uids()) == (2, pods)
+    cluster.admin.merge(f"{ns.path('deployments', 'bert')}/scale", {"spec": {"replicas": 3}})
+    await serve(hf_platform, want(replicas=None, envs={"A": "1"}), timeout=30)
+    assert number() == 3
+    await serve(hf_platform, want(replicas=1, envs={"A": "1"}), timeout=30)
+    assert number() == 1

@@ -98,6 +98,7 @@ MAKES_NONE = [
         {"scaling": {"load_balancing": {"strategy": "PrefixHash"}}},
     )),
     ("deployment", {"replicas": 3}),
+    ("deployment", {"replicas": None}),
     ("deployment", {"strategy": "recreate"}),
     ("deployment", {"service_name": "alias"}),
     ("inferenceservice", {"replicas": 3}),

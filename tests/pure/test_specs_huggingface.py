@@ -34,7 +34,7 @@ def findings(**changes: Any) -> tuple[str, ...]:
         ({"service_type": "nodeport"}, "service_type", "NodePort"),
         ({**ISVC, "deployment_mode": "RawDeployment"}, "deployment_mode", "Standard"),
         ({**ISVC, "deployment_mode": "serverless"}, "deployment_mode", "Knative"),
-        ({"replicas": None}, "replicas", 1),
+        ({"max_length": None}, "max_length", None),
         ({"trust_remote_code": None}, "trust_remote_code", False),
     ],
 )
@@ -121,3 +121,12 @@ def test_all_findings_come_at_once() -> None:
 @pytest.mark.parametrize(("model_name", "expected"), [("Llama-3.1_8B", "llama-3-1-8b"), ("7b", "m-7b"), ("model", "model")])
 def test_object_names_are_names_of_services(model_name: str, expected: str) -> None:
     assert HuggingFaceServe.parse({**BASE, "model_name": model_name}).object_name == expected
+
+
+def test_a_number_that_is_left_to_others() -> None:
+    left = HuggingFaceServe.parse({"path": "hf://a/b", "replicas": None})
+    assert (left.replicas, left.to_json()) == (None, {"path": "hf://a/b", "replicas": None})
+    assert HuggingFaceServe.parse(left.to_json()) == left != HuggingFaceServe.parse({"path": "hf://a/b"})
+    assert left.hash != HuggingFaceServe.parse({"path": "hf://a/b"}).hash
+    with pytest.raises(BadInput, match="min_replicas and max_replicas"):
+        HuggingFaceServe.parse({"path": "hf://a/b", "replicas": None, "runtime": "inferenceservice"})

@@ -17,6 +17,7 @@ from airflow_provider_llmserve.platforms.kubernetes import wire
 from airflow_provider_llmserve.platforms.kubernetes.login import Login
 from airflow_provider_llmserve.platforms.kubernetes.wire import Answer, Request
 from airflow_provider_llmserve.runtimes.kinds import Kind
+from airflow_provider_llmserve.runtimes.record import FIELD_MANAGER
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -61,11 +62,18 @@ class Client:
         await self._login.close()
 
     async def apply(
-        self, kind: Kind, namespace: str, manifest: Mapping[str, Any], *, force: bool = True, dry_run: bool = False
+        self,
+        kind: Kind,
+        namespace: str,
+        manifest: Mapping[str, Any],
+        *,
+        force: bool = True,
+        dry_run: bool = False,
+        manager: str = FIELD_MANAGER,
     ) -> Object:
         """Server-side apply. Writes nothing where nothing changes. Raises :class:`Conflict` where a ``uid`` or
         ``resourceVersion`` in the manifest is not the live one, or (without ``force``) where another manager owns a field."""
-        return await self._object(wire.apply(kind, namespace, manifest, force=force, dry_run=dry_run))
+        return await self._object(wire.apply(kind, namespace, manifest, force=force, dry_run=dry_run, manager=manager))
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """The object, or None where there is none (404 and nothing else)."""

@@ -120,9 +120,11 @@ def request(
     )
 
 
-def apply(kind: Kind, namespace: str, manifest: Mapping[str, Any], *, force: bool, dry_run: bool) -> Request:
+def apply(
+    kind: Kind, namespace: str, manifest: Mapping[str, Any], *, force: bool, dry_run: bool, manager: str = FIELD_MANAGER
+) -> Request:
     """A server-side apply. ``metadata.uid`` and ``metadata.resourceVersion`` in the manifest are preconditions (409)."""
-    query = [("fieldManager", FIELD_MANAGER), ("force", "true" if force else "false"), ("fieldValidation", "Strict")]
+    query = [("fieldManager", manager), ("force", "true" if force else "false"), ("fieldValidation", "Strict")]
     if dry_run:
         query.append(("dryRun", "All"))
     name = manifest["metadata"]["name"]

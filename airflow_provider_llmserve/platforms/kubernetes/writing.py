@@ -19,6 +19,8 @@ from airflow_provider_llmserve.platforms.kubernetes import adopting, secrets
 from airflow_provider_llmserve.platforms.kubernetes.beside import Beside, kind_of, name_of, version_of
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.live import Live, read, same_deployment
+from airflow_provider_llmserve.readiness.fields import at
+from airflow_provider_llmserve.runtimes import managers
 from airflow_provider_llmserve.runtimes import record as records
 from airflow_provider_llmserve.runtimes.base import Runtime
 from airflow_provider_llmserve.runtimes.belonging import Belonging, others_wrote
@@ -32,6 +34,8 @@ OnApplied = Callable[[ServingRun], None]
 
 log = logging.getLogger(__name__)
 
+NUMBER_KEEPER = f"{records.FIELD_MANAGER}-replicas"
+"""Who holds a number of replicas that we leave to others, until one of them sets it."""
 TRIES = 10
 """Of a write whose object a controller changes at the same time (a status, say) without changing what we compare."""
 
@@ -198,6 +202,7 @@ class Writer:
         manifest = self._runtime.RECORD.stamped(planned, record)
         if live is not None:
             manifest["metadata"]["uid"] = live.uid
+            live = await self._number_handed_over(live, manifest)
             if live.companion is None:  # else two writers have met at that already
                 manifest["metadata"].update(version_of(live.primary))
         primary = await self._client.apply(self._runtime.PRIMARY, self._namespace, manifest, force=force)
@@ -205,6 +210,17 @@ class Writer:
             await Beside(self._client, self._namespace, self._of(name_of(manifest))).release(primary)
             raise Conflict(f"{self._runtime.PRIMARY.kind} {name_of(manifest)} was made by somebody else meanwhile", status=409)
         return primary
+
+    async def _number_handed_over(self, live: Live, planned: Manifest) -> Live:
+        """Where a number of replicas was ours and is not asked for any more: without another owner it would fall back to one."""
+        number = at(live.primary, "spec", "replicas")
+        if "replicas" in planned["spec"] or not number or not managers.number_is_ours(live.primary):
+            return live
+        about = {"apiVersion": planned["apiVersion"], "kind": planned["kind"]}
+        metadata = {"name": name_of(live.primary), "uid": live.uid, **version_of(live.primary)}
+        body = {**about, "metadata": metadata, "spec": {"replicas": number}}
+        handed = await self._client.apply(self._runtime.PRIMARY, self._namespace, body, manager=NUMBER_KEEPER)
+        return replace(live, primary=handed)
 
     async def _write_companion(self, beside: Beside, name: str, record: Record, live: Live | None) -> Object | None:
         manifest = self._runtime.RECORD.companion(name, record)

@@ -171,7 +171,7 @@ def plan(
         )
     if not isinstance(spec, HuggingFaceServe):
         raise TypeError(f"{type(spec).__name__} cannot be served here")
-    replicas = max(spec.min_replicas or 0, spec.replicas)
+    replicas = max(spec.min_replicas or 0, spec.replicas or 1)
     embedding = spec.huggingface_task == "text_embedding"
     if encoder is not None:
         features: tuple[str, ...] = ("TextEmbedding",) if embedding else ()

@@ -99,7 +99,7 @@ def render(spec: HuggingFaceServe, *, name: str, namespace: str, stopped: bool, 
     """Deployment, Service, the alias Service where one is asked for, and the claims of new volumes."""
     spec = overlaid(spec, settings)
     deployment = {
-        "replicas": 0 if stopped else spec.replicas,
+        **_number(0 if stopped else spec.replicas),
         "selector": {"matchLabels": labels(name)},
         "strategy": pod_template.rollout_strategy(spec),
         "progressDeadlineSeconds": min(spec.startup_seconds + 60, MAX_INT32),
@@ -112,6 +112,10 @@ def render(spec: HuggingFaceServe, *, name: str, namespace: str, stopped: bool, 
     for claim in pod_template.claims(spec, name=name):
         manifests.append(_manifest("v1", PVC.kind, claim["metadata"]["name"], namespace, name, spec=claim["spec"]))
     return manifests
+
+
+def _number(replicas: int | None) -> dict[str, int]:
+    return {} if replicas is None else {"replicas": replicas}
 
 
 def _marked(template: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from airflow_provider_llmserve.readiness.fields import items, labels_of, mapping
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
 from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
 from airflow_provider_llmserve.readiness.reasons import verdict
+from airflow_provider_llmserve.readiness.rollout import wanted_replicas
 from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
+from airflow_provider_llmserve.runtimes import managers
 from airflow_provider_llmserve.runtimes.huggingface.workload import Subject, judge, live_pods, model_name_in
 from airflow_provider_llmserve.runtimes.mark import annotated
 from airflow_provider_llmserve.runtimes.rules import Look, absence, first, identity
@@ -54,11 +56,18 @@ def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
     if not expected.present:
         return absence(view, view.pods)
     container = next(iter(items(view.live or expected.manifest, "spec", "template", "spec", "containers")), {})
-    subject = Subject(model_name_in(container, "model"), expected.applied_at, expected.mark)
+    subject = Subject(model_name_in(container, "model"), expected.applied_at, expected.mark, enough=_enough(view))
     found = first(RULES, view) or judge(subject, view.live or {}, observed, now)
     if found.state is not State.READY and not found.ask:
         return found
     return next(_elsewhere(view), found)
+
+
+def _enough(view: _View) -> int | None:
+    """Where another sets the number, how many ready pods are enough while it adds more: as many as we asked for, or one."""
+    if managers.number_is_ours(view.live or {}):
+        return None
+    return wanted_replicas(view.manifest) if managers.number_is_ours(view.manifest) else 1
 
 
 def _elsewhere(view: _View) -> Iterator[Verdict]:

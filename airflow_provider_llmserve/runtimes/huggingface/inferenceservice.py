@@ -125,7 +125,7 @@ def render(spec: HuggingFaceServe, *, name: str, namespace: str, stopped: bool, 
 
 def bounds(spec: HuggingFaceServe) -> tuple[int, int]:
     """Fewest and most replicas."""
-    low = spec.replicas if spec.min_replicas is None else spec.min_replicas
+    low = (spec.replicas or 1) if spec.min_replicas is None else spec.min_replicas
     high = max(low, 1) if spec.max_replicas is None else spec.max_replicas
     return low, max(low, high)
 

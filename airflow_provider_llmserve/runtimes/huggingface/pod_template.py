@@ -190,7 +190,7 @@ def strategy_of(spec: HuggingFaceServe) -> str:
     """
     if spec.strategy:
         return spec.strategy
-    return "in_place" if gpus(spec) and spec.replicas > 1 else "surge"
+    return "in_place" if gpus(spec) and (spec.replicas or 1) > 1 else "surge"
 
 
 def rollout_strategy(spec: HuggingFaceServe) -> dict[str, Any]:

@@ -30,7 +30,6 @@ VOLUME = {"volume_type": "persistent_volume_claim", "name": "data", "mount_path"
 PORTS = {"ports": [{"port": 80}]}
 BESIDE: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "a claim": ("persistentvolumeclaims", {"metadata": {"name": "bert-data"}, "spec": CLAIM}, {"volumes": [VOLUME]}),
-    "a Secret": ("secrets", {"metadata": {"name": "bert-llmserve"}, "data": {"THEIRS": "eA=="}}, {"secrets": ["conn:hub"]}),
     "a Service": ("services", {"metadata": {"name": "bert"}, "spec": PORTS}, {}),
     "an alias": ("services", {"metadata": {"name": "front"}, "spec": PORTS}, {"service_name": "front"}),
 }

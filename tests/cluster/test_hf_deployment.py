@@ -18,6 +18,7 @@ from airflow_provider_llmserve.platforms.base import Target
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import change, serve, target_of, teardown, wait_until_proven
 from airflow_provider_llmserve.readiness.state import ReasonClass, State
+from airflow_provider_llmserve.runtimes.mark import ANNOTATION
 from airflow_provider_llmserve.specs.changes import scaled
 
 pytestmark = pytest.mark.cluster
@@ -54,7 +55,8 @@ async def test_serve_asks_the_model_through_its_service(platform: KubernetesPlat
     assert endpoint.oip_url == endpoint.service.url
     assert "POST /v2/models/bert/infer" in model.asked
     (pod,) = ns.all("pods")
-    assert not [a for a in pod["metadata"].get("annotations") or {} if "llmserve" in a], "owner data would roll the model out"
+    ours = [a for a in pod["metadata"].get("annotations") or {} if "llmserve" in a]
+    assert ours == [ANNOTATION], "owner data would roll the model out"
 
 
 async def test_a_name_that_stands_by_the_other_runtime_is_a_finding(platform: KubernetesPlatform) -> None:

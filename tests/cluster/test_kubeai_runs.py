@@ -107,7 +107,7 @@ async def test_who_takes_a_wait_up_knows_what_the_update_replaced(platform: Kube
     await platform.apply(want(), replacing=await platform.find(Target("alpha")))
     taken_up = await platform.find(Target("alpha"))
     assert taken_up is not None
-    said = await first(platform, taken_up, lambda v: v.state is State.READY or "--enforce-eager" in v.detail)
+    said = await first(platform, taken_up, lambda v: v.state is State.READY or "the mark of another change" in v.detail)
 
     assert said.reason == "old_version_serves"
 

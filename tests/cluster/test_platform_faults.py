@@ -75,16 +75,15 @@ async def test_values_of_a_connection_are_in_our_secret_and_nowhere_else(
     assert await platform.preflight(wanted) == []
     run = await platform.apply(wanted, replacing=None)
     base = f"/api/v1/namespaces/{settings.namespace}"
-    secret = cluster.admin.get(f"{base}/secrets/toy-llmserve")
+    (secret,) = [s for s in cluster.admin.items(f"{base}/secrets") if s["metadata"]["name"].startswith("toy-llmserve-")]
     live = cluster.admin.get(f"/apis/apps/v1/namespaces/{settings.namespace}/deployments/toy")
     record = cluster.admin.items(f"{base}/configmaps")
 
-    assert secret is not None
     assert live is not None
     values = {k: base64.b64decode(v).decode() for k, v in secret["data"].items()}
     assert values == {"HF_TOKEN": TOKEN, "MY_KEY": "a-second-secret-value"}
     assert secret["metadata"]["ownerReferences"][0]["uid"] == run.uid
-    assert live["spec"]["template"]["spec"]["containers"][0]["envFrom"] == [{"secretRef": {"name": "toy-llmserve"}}]
+    assert live["spec"]["template"]["spec"]["containers"][0]["envFrom"] == [{"secretRef": {"name": secret["metadata"]["name"]}}]
     everywhere = json.dumps([live, record, secret["metadata"]]) + caplog.text + repr(run)
     for value in (*values.values(), *secret["data"].values()):
         assert value not in everywhere

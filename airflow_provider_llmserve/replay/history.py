@@ -11,12 +11,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_llmserve.owner import digest
 from airflow_provider_llmserve.readiness.fields import labels_of, mapping, moment, name_of, text, uid_of
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed, PodLog, Reply
 from airflow_provider_llmserve.readiness.pods import pod_ready
+from airflow_provider_llmserve.replay.stamp import FIRST_LOOK, Stamps, pod_part
+from airflow_provider_llmserve.runtimes import managers
 
 _KINDS = {
     "pods": "Pod",
@@ -40,8 +44,6 @@ FRESH = 2.0
 """Seconds for which an answer shows that something serves. A platform asks every name anew for every verdict; a recording asks
 one name now and then, so its older answers to other names are handed on beside a fresh one, and none without. An answer that
 shows something wrong is kept until the next one to the same question."""
-FIRST_LOOK = 0.5
-"""Seconds within which a recording lists what stands there at its start."""
 _TIME = re.compile(r'"(\w+)": ?"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"')
 _EXIT = re.compile(r"pod (\S+): container (\S+) exits .*?; its log ends: (.*)", re.DOTALL)
 _REFUSED = re.compile(r"the API server answers ([45]\d\d)")
@@ -74,6 +76,8 @@ class History:
     truth: list[Truth]
     began: datetime
     """The wall clock at second 0, as near as the objects' own times tell."""
+    marked: bool = True
+    """Whether objects are handed on with marks and managers; a test turns that off."""
 
     @classmethod
     def read(cls, path: Path) -> History:
@@ -148,7 +152,15 @@ class History:
         if asked_before_recording:
             found = self._standing(until=FIRST_LOOK)
             at = (moment(found, "metadata", "creationTimestamp") if found else None) or at
-        return Expected(manifest=self.want, applied_at=at, present=self.present, before=before)
+        stored = self.stamps.stored(self.asked_at) if self.present else None
+        manifest, mark = (stored.object, stored.mark) if stored is not None else (self.want, digest(pod_part(self.want))[:16])
+        written = managers.written_at(manifest)
+        return Expected(manifest, at, mark if self.marked else "", present=self.present, before=before, written=written)
+
+    @cached_property
+    def stamps(self) -> Stamps:
+        """The marks and managers of its objects."""
+        return Stamps(self.want, self.lines, self.began)
 
     def times(self, every: float = 1.0, apart: float = 0.0) -> list[float]:
         """The moments at which a verdict could change, from the client's request on: every line, every change of the truth, the
@@ -227,6 +239,8 @@ class _Seen:
 
     def _event(self, line: Mapping[str, Any]) -> None:
         found = mapping(line, "object")
+        if self.history.marked:
+            found = self.history.stamps.of(found)
         key = (text(found, "kind"), text(found, "metadata", "namespace"), name_of(found))
         if line["event"] == "DELETED":
             self.objects.pop(key, None)

@@ -154,13 +154,13 @@ def _judge_ready(history: History, found: Judgement) -> None:
 
 
 def _judge_failed(history: History, found: Judgement) -> None:
-    reached = [e.start for e in history.truth if e.reached]
-    ends = [end for e, end in _spans(history) if e.reached]
+    """A Failed is false where it comes right, now or later. That somebody takes what has failed to zero mends nothing."""
     for m in found.moments:
         if not says_failed(history, m.verdict):
             continue
-        later = any(start > m.t for start in reached)
-        now = any(start + TOLERANCE <= m.t <= end - TOLERANCE for start, end in zip(reached, ends, strict=True))
+        reached = [(e, end) for e, end in _spans(history) if e.reached and (e.proven or m.truth.state != "failed")]
+        later = any(e.start > m.t for e, _ in reached)
+        now = any(e.start + TOLERANCE <= m.t <= end - TOLERANCE for e, end in reached)
         if (later or now) and m.truth.state != "superseded":
             found.false_failed.append(m)
 

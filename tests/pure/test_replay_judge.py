@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.replay import __main__ as tool
 from airflow_provider_llmserve.replay.__main__ import main
-from airflow_provider_llmserve.replay.history import History
+from airflow_provider_llmserve.replay.history import History, Truth
 from airflow_provider_llmserve.replay.judge import assess_of
 
 
@@ -89,6 +90,16 @@ def test_failed_before_it_heals_is_caught() -> None:
     found = judge(history, hasty)
     assert found.false_failed
     assert not found.false_ready
+
+
+def test_failed_is_not_false_because_it_is_taken_to_zero_later() -> None:
+    failed = Truth(0.0, proven=False, state="failed", cause="image_pull")
+    zero, ready = Truth(9.0, proven=False, state="scaled_to_zero", cause=""), Truth(9.0, proven=True, state="ready", cause="")
+    history = load("deployment/update-bad-image")
+    for later, false in ((zero, False), (ready, True)):
+        history = replace(history, truth=[failed, later])
+        found = judge(history, always(State.FAILED, "image_not_found"), times=[3.0])  # type: ignore[arg-type]
+        assert bool(found.false_failed) == false
 
 
 def test_zero_is_neither_ready_nor_failed() -> None:

@@ -10,24 +10,30 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_llmserve.readiness.state import Ask
+
 Object = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to one :class:`~airflow_provider_llmserve.readiness.state.Ask`.
+    """The answer to ``ask``, which came at ``at``, by our own clock.
 
     ``status`` is the HTTP status, 0 where no answer came; ``text`` the beginning of the body (or of the fault): 4,000
     characters through the gateway, 65,536 of one pod's list of models. ``misfit`` says why a 2xx is no answer of the route
     that was asked.
     """
 
-    name: str
+    ask: Ask
     status: int
     at: datetime
     text: str = ""
-    pod: str = ""
     misfit: str = ""
+
+    @property
+    def pod(self) -> str:
+        """The pod that was asked, empty for the gateway or Service."""
+        return self.ask.pod
 
     @property
     def answered(self) -> bool:
@@ -63,6 +69,12 @@ class Observed:
     kinds: frozenset[str] = frozenset()
     replies: tuple[Reply, ...] = ()
     logs: tuple[PodLog, ...] = ()
+    gained: frozenset[tuple[str, str]] = frozenset()
+    """Labels (pod's uid, key) that pods were seen to gain, having been without them."""
+
+    def answer(self, ask: Ask) -> Reply | None:
+        """The last answer to that very question."""
+        return max((r for r in self.replies if r.ask == ask), key=lambda r: r.at, default=None)
 
     def of(self, kind: str) -> Iterator[Object]:
         """All objects of ``kind``."""

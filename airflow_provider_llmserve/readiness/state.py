@@ -63,11 +63,15 @@ class Ask:
     """A request that must be answered before the verdict can be Ready.
 
     ``name`` is the request name; ``pod`` restricts the question to one pod (vLLM's ``/v1/models`` through the pod proxy),
-    empty means through the gateway or Service.
+    empty means through the gateway or Service. ``feature`` is what is to be shown, where the model has several. ``basis`` stands
+    for the pods that would answer, as they were when it was asked (:func:`~airflow_provider_llmserve.readiness.basis.basis_of`):
+    an answer counts while it is the same.
     """
 
     name: str
     pod: str = ""
+    feature: str = ""
+    basis: str = ""
 
 
 @dataclass(frozen=True)

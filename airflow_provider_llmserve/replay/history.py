@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_llmserve.owner import digest
-from airflow_provider_llmserve.readiness.fields import labels_of, mapping, moment, name_of, text, uid_of
+from airflow_provider_llmserve.readiness.basis import basis_of, with_gains
+from airflow_provider_llmserve.readiness.fields import labels_of, mapping, moment, name_of, terminating, text, uid_of
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed, PodLog, Reply
 from airflow_provider_llmserve.readiness.pods import pod_ready
+from airflow_provider_llmserve.readiness.state import Ask
 from airflow_provider_llmserve.replay.stamp import FIRST_LOOK, Stamps, pod_part
 from airflow_provider_llmserve.runtimes import managers
+from airflow_provider_llmserve.runtimes.kubeai import adapters
 
 _KINDS = {
     "pods": "Pod",
@@ -44,6 +47,8 @@ FRESH = 2.0
 """Seconds for which an answer shows that something serves. A platform asks every name anew for every verdict; a recording asks
 one name now and then, so its older answers to other names are handed on beside a fresh one, and none without. An answer that
 shows something wrong is kept until the next one to the same question."""
+PRECISION = 0.5
+"""Seconds by which an answer may be recorded before the object that shows what gave it: each has a stream of its own."""
 _TIME = re.compile(r'"(\w+)": ?"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)"')
 _EXIT = re.compile(r"pod (\S+): container (\S+) exits .*?; its log ends: (.*)", re.DOTALL)
 _REFUSED = re.compile(r"the API server answers ([45]\d\d)")
@@ -207,33 +212,63 @@ class _Seen:
     def __init__(self, history: History):
         self.history = history
         self.objects: dict[tuple[str, ...], Object] = {}
-        self.replies: dict[tuple[str, str], tuple[float, Reply]] = {}
+        self.replies: dict[Ask, tuple[float, Reply]] = {}
+        self.rests_on: dict[Ask, str] = {}
+        self.gained: set[tuple[str, str]] = set()
         self.logs: dict[tuple[str, str, bool], PodLog] = {}
         self.labelled: dict[tuple[str, str], tuple[str, datetime]] = {}
         self.fixed = _manager_config(history)
-        self.one_by_one = False
+        self.one_by_one = _asks_pods(history)
+        self.base_unasked = not any(text(x, "probe", "name") == name_of(history.want) for x in history.lines)
+        """An adapter's answer then shows that the server answers which also serves the base."""
         self.next = 0
 
     def at(self, t: float) -> Observed:
         lines = self.history.lines
         while self.next < len(lines) and lines[self.next]["t"] <= t:
+            self._settle(lines[self.next]["t"])
             self._take(lines[self.next])
             self.next += 1
+        self._settle(t)
         # A name with a blank is a path of the server ("support GET /v2/health/ready"), which may answer when nothing is served.
-        alive = any(r.answered and t - asked <= FRESH and " " not in r.name for asked, r in self.replies.values())
+        since = max(t - FRESH, self.history.asked_at)
+        alive = any(r.answered and asked >= since and " " not in r.ask.name for asked, r in self.replies.values())
         return Observed(
             objects=(*self.objects.values(), *self.fixed),
             kinds=self.history.kinds,
-            replies=tuple(r for _, r in self.replies.values() if not r.answered or alive),
+            replies=tuple(r for asked, r in self.replies.values() if not r.answered or (alive and self._holds(r, asked))),
             logs=tuple(self.logs.values()),
+            gained=frozenset(self.gained),
         )
+
+    def _settle(self, t: float) -> None:
+        """What an answer rests on is what stood there when it came, as far as a recording tells that apart."""
+        for asked, reply in self.replies.values():
+            if reply.ask not in self.rests_on and t > asked + PRECISION:
+                self.rests_on[reply.ask] = self._basis(reply.ask)
+
+    def _holds(self, reply: Reply, asked: float) -> bool:
+        """Whether it is of the pods that are there now. What one pod said before the client's request shows nothing of it now."""
+        before = reply.pod and asked < self.history.asked_at
+        return not before and self.rests_on.get(reply.ask, "") in ("", self._basis(reply.ask))
+
+    def _basis(self, ask: Ask) -> str:
+        """The pods that may have given an answer; of an adapter's, with its labels."""
+        pods = [o for o in self.objects.values() if o.get("kind") == "Pod" and not terminating(o) and ask.pod in ("", name_of(o))]
+        adapter = ask.name.removeprefix(f"{name_of(self.history.want)}_")
+        labels = [
+            [uid_of(p), adapters.labels(p).get(adapter), self.labelled.get((uid_of(p), f"{adapters.LABEL_PREFIX}{adapter}"))]
+            for p in pods
+        ]
+        return basis_of(pods, sorted(map(str, labels)) if adapter != ask.name else [])
 
     def _take(self, line: Mapping[str, Any]) -> None:
         if "event" in line:
             self._event(line)
         elif "probe" in line:
             for reply in self._replies(line):
-                self.replies[(reply.name, reply.pod)] = (line["t"], reply)
+                self.replies[reply.ask] = (line["t"], reply)
+                self.rests_on.pop(reply.ask, None)
         elif "do" in line:
             self._log(line)
 
@@ -245,6 +280,8 @@ class _Seen:
         if line["event"] == "DELETED":
             self.objects.pop(key, None)
         else:
+            if key[0] == "Pod":
+                self.gained = with_gains(self.gained, self.objects.get(key), found)
             self.objects[key] = self._with_label_times(found, line["t"]) if key[0] == "Pod" else found
 
     def _with_label_times(self, pod: Object, t: float) -> Object:
@@ -267,28 +304,35 @@ class _Seen:
         """
         reply = self._reply(line)
         pods = {name_of(o): o for o in self.objects.values() if o.get("kind") == "Pod"}
-        if reply.name in pods:
-            self.one_by_one = True
-            yield replace(reply, name=name_of(self.history.want), pod=reply.name)
+        name, model = reply.ask.name, name_of(self.history.want)
+        if name in pods:
+            yield replace(reply, ask=Ask(model, name))
             return
         yield reply
-        if reply.answered and not reply.pod and " " not in reply.name and not self.one_by_one:
-            yield from (replace(reply, pod=name) for name, pod in pods.items() if pod_ready(pod) and self.history.kind != "Model")
+        if self.base_unasked and reply.answered and name.startswith(f"{model}_"):
+            yield replace(reply, ask=Ask(model), text="")
+        if reply.answered and not reply.pod and " " not in name and not self.one_by_one:
+            ready = (pod for pod, found in pods.items() if pod_ready(found))
+            yield from (replace(reply, ask=Ask(model, pod), text="") for pod in ready)
 
     def _reply(self, line: Mapping[str, Any]) -> Reply:
         probe = mapping(line, "probe")
-        name, pod = text(probe, "name"), ""
-        first, _, second = name.partition(" ")
-        if second and " " not in second:  # "<pod> <adapter>": asked of the pod itself
-            name, pod = f"{name_of(self.history.want)}_{second}", first
-        status = probe.get("status")
-        return Reply(
-            name=name,
-            status=status if isinstance(status, int) else 0,
-            at=self.history.now(line["t"]),
-            text=text(probe, "answers")[:4000],
-            pod=pod,
-        )
+        name, said = text(probe, "name"), text(probe, "answers")[:4000]
+        found = probe.get("status")
+        status = found if isinstance(found, int) else 0
+        pod, _, adapter = name.partition(" ")
+        if adapter and " " not in adapter:  # asked of the pod itself, for one adapter: it shows what the pod's list would say
+            name, said, status = self._listed(pod, adapter, said, status)
+            return Reply(Ask(name, pod), status, self.history.now(line["t"]), said)
+        return Reply(Ask(name), status, self.history.now(line["t"]), said)
+
+    def _listed(self, pod: str, adapter: str, said: str, status: int) -> tuple[str, str, int]:
+        model = name_of(self.history.want)
+        if status not in (200, 404):
+            return model, said, status
+        here = next((o for o in self.objects.values() if o.get("kind") == "Pod" and name_of(o) == pod), {})
+        held = {model, *adapters.labels(here), adapter} - ({adapter} if status == 404 else set())
+        return model, json.dumps({"data": [{"id": one} for one in sorted(held)]}), 200
 
     def _log(self, line: Mapping[str, Any]) -> None:
         found = mapping(line, "object")
@@ -300,6 +344,12 @@ class _Seen:
                 return
             log = PodLog(ended.group(1), ended.group(2), ended.group(3), previous=True)
         self.logs[(log.pod, log.container, log.previous)] = log
+
+
+def _asks_pods(history: History) -> bool:
+    """Whether pods were asked by themselves anywhere in it: then nothing is made up for them."""
+    pods = {name_of(line["object"]) for line in history.lines if "event" in line and line["object"].get("kind") == "Pod"}
+    return any(text(line, "probe", "name").partition(" ")[0] in pods for line in history.lines)
 
 
 def _truth(entry: Mapping[str, Any]) -> Truth:

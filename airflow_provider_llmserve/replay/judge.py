@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from airflow_provider_llmserve.readiness.causes import cause_in
 from airflow_provider_llmserve.readiness.fields import name_of
-from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Outcome, State, Verdict
+from airflow_provider_llmserve.replay.hearing import Assess, hear
 from airflow_provider_llmserve.replay.history import FRESH, History, Truth
 from airflow_provider_llmserve.runtimes import runtimes_of
 
@@ -21,8 +20,6 @@ TOLERANCE = 1.0
 NAMED_WITHIN = 5.0
 """Seconds after an obstacle's start by which its cause must be named. Obstacles that pass sooner are not judged by their
 cause."""
-
-Assess = Callable[[Expected, Observed, datetime], Verdict]
 
 Causes = Mapping[str, Sequence[str]]
 """A recordings' vocabulary: a recorded cause, and those of our reasons that stand for it. Any cause also stands for itself."""
@@ -85,7 +82,7 @@ def judge(history: History, assess: Assess | None = None, times: Iterable[float]
     moments = []
     for t, observed in history.snapshots(times if times is not None else history.times()):
         refused = history.refusal(t)
-        said = _refused(refused) if refused else assess(expected, observed, history.now(t))
+        said = _refused(refused) if refused else hear(assess, expected, observed, history.now(t))
         moments.append(Moment(t, said, history.truth_at(t)))
     found = Judgement(history.name, moments)
     _judge_ready(history, found)

@@ -92,9 +92,13 @@ def test_nothing_breaks_the_reading(path: str, value: Any) -> None:
 
 def test_a_reply_says_what_came_instead_of_an_answer() -> None:
     now = datetime.now(timezone.utc)
-    assert Reply("m", 200, now).answered
-    assert not Reply("m", 200, now, misfit="the answer is not a completion but 'x'").answered
-    assert [Reply("m", s, now, misfit=w).in_words for s, w in ((503, ""), (0, ""), (200, "w"))] == ["HTTP 503", "no answer", "w"]
+    assert Reply(Ask("m"), 200, now).answered
+    assert not Reply(Ask("m"), 200, now, misfit="the answer is not a completion but 'x'").answered
+    assert [Reply(Ask("m"), s, now, misfit=w).in_words for s, w in ((503, ""), (0, ""), (200, "w"))] == [
+        "HTTP 503",
+        "no answer",
+        "w",
+    ]
 
 
 class Asked:

@@ -53,6 +53,14 @@ def test_the_request_fits_what_the_model_can_do(features: list[str], engine: str
     assert request.body["model"] == "support"
 
 
+@pytest.mark.parametrize(
+    ("feature", "route"), [("TextGeneration", "/completions"), ("TextEmbedding", "/embeddings"), ("Reranking", "/rerank")]
+)
+def test_a_feature_is_shown_by_its_own_route(feature: str, route: str) -> None:
+    every = made({"url": "hf://acme/base", "features": ["TextGeneration", "TextEmbedding", "Reranking"]})
+    assert call(every, Ask("support", feature=feature)).path == f"/openai/v1{route}"
+
+
 def test_one_pod_is_asked_what_its_server_holds() -> None:
     request = call(made({"url": "hf://acme/base"}), Ask("support", pod="model-support-1-x"))
     assert (request.method, request.path, request.pod, request.service) == ("GET", "/v1/models", "model-support-1-x:8000", "")

@@ -102,4 +102,4 @@ def test_the_package_is_code_and_nothing_of_the_recordings() -> None:
     package = Path(operators.__file__).parents[1]
     found = [p.relative_to(package).as_posix() for p in package.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")]
     assert found == ["py.typed"]
-    assert {p.stem for p in (package / "replay").glob("*.py")} == {"__init__", "__main__", "history", "judge", "stamp"}
+    assert {p.stem for p in (package / "replay").glob("*.py")} == {"__init__", "__main__", "hearing", "history", "judge", "stamp"}

@@ -23,7 +23,7 @@ from airflow_provider_llmserve.readiness.pods import (
     worst,
 )
 from airflow_provider_llmserve.readiness.reasons import REASONS
-from airflow_provider_llmserve.readiness.state import Evidence, ReasonClass, State
+from airflow_provider_llmserve.readiness.state import Ask, Evidence, ReasonClass, State
 
 ROWS: list[dict[str, Any]] = yaml.safe_load((CASES / "pods.yaml").read_text())
 BASE: dict[str, Any] = {
@@ -142,7 +142,7 @@ def test_an_aggregate_says_how_many_and_which() -> None:
         ),
         ({"restartCount": 1, "ready": True, "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1}}}, (), ()),
         ({"ready": True, "state": {"running": {}}}, (), ()),
-        ({"ready": True, "state": {"running": {}}}, (Reply("m", 500, NOW),), (WantedLog("p", "server", growing=True),)),
+        ({"ready": True, "state": {"running": {}}}, (Reply(Ask("m"), 500, NOW),), (WantedLog("p", "server", growing=True),)),
         ({"state": {"waiting": {"reason": "ContainerCreating"}}}, (), ()),
     ],
 )

@@ -22,7 +22,8 @@ from airflow_provider_llmserve.readiness.cause_table import ROWS as CAUSES
 from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
 from airflow_provider_llmserve.readiness.reason_table import SECTIONS
 from airflow_provider_llmserve.readiness.reasons import REASONS, documentation, trouble_state, verdict
-from airflow_provider_llmserve.readiness.state import ReasonClass, State
+from airflow_provider_llmserve.readiness.state import Ask, ReasonClass, State
+from airflow_provider_llmserve.replay.hearing import hear
 from airflow_provider_llmserve.replay.judge import assess_of
 
 PACKAGE = Path(airflow_provider_llmserve.__file__).parent
@@ -134,7 +135,7 @@ def seen_in(row: dict[str, Any]) -> tuple[Expected, Observed, datetime]:
     objects = [
         laid_over(o, row.get("patch", {})) if o["kind"] == kind and o["metadata"]["name"] == name else o for o in observed.objects
     ]
-    replies = [Reply(r["name"], r["status"], now, r.get("text", ""), r.get("pod", "")) for r in row.get("replies", ())]
+    replies = [Reply(Ask(r["name"], r.get("pod", "")), r["status"], now, r.get("text", "")) for r in row.get("replies", ())]
     return expected, replace(observed, objects=tuple(objects), replies=(*observed.replies, *replies)), now
 
 
@@ -142,12 +143,12 @@ def seen_in(row: dict[str, Any]) -> tuple[Expected, Observed, datetime]:
 def test_moment(row: dict[str, Any]) -> None:
     history = load(row["history"])
     assess = assess_of(history.kind)
-    said = assess(*seen_in(row))
+    said = hear(assess, *seen_in(row))
     assert (said.state.value, said.reason) == (row["state"], row["reason"])
     if row.get("absent"):
         expected = history.expected()
         for t, observed in history.snapshots(t for t in history.times(every=5.0, apart=0.5) if t <= row["at"]):
-            assert assess(expected, observed, history.now(t)).reason not in row["absent"], t
+            assert hear(assess, expected, observed, history.now(t)).reason not in row["absent"], t
 
 
 @pytest.mark.parametrize(

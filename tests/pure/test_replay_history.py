@@ -73,12 +73,12 @@ def test_an_answer_is_handed_on_while_it_is_fresh_and_a_failure_until_the_next_a
             tmp_path / "h.jsonl",
             {"t": 1.0, "probe": {"name": "m", "status": 200, "answers": "hello"}},
             {"t": 5.0, "probe": {"name": "m", "status": 0, "answers": "held"}},
-            {"t": 1.0, "probe": {"name": "p law", "status": 404, "answers": "no"}},
+            {"t": 1.0, "probe": {"name": "p law", "status": 500, "answers": "no"}},
         )
     )
-    assert {(r.name, r.pod, r.status) for r in at(history, 1.0).replies} == {("m", "", 200), ("m_law", "p", 404)}
-    assert {r.name for r in at(history, 1.0 + FRESH + 0.1).replies} == {"m_law"}
-    assert {(r.name, r.status) for r in at(history, 8.0).replies} == {("m", 0), ("m_law", 404)}
+    assert {(r.ask.name, r.pod, r.status) for r in at(history, 1.0).replies} == {("m", "", 200), ("m", "p", 500)}
+    assert {(r.ask.name, r.pod) for r in at(history, 1.0 + FRESH + 0.1).replies} == {("m", "p")}
+    assert {(r.ask.name, r.status) for r in at(history, 8.0).replies} == {("m", 0), ("m", 500)}
     assert history.answered("m") == [1.0]
 
 
@@ -86,8 +86,38 @@ def test_a_fresh_answer_to_one_name_keeps_older_ones_to_others(tmp_path: Path) -
     probes = [{"t": t, "probe": {"name": name, "status": 200, "answers": ""}} for t, name in ((1.0, "m"), (6.0, "m_law"))]
     history = History.read(write(tmp_path / "h.jsonl", *probes))
     assert at(history, 5.9).replies == ()
-    assert {r.name for r in at(history, 6.0).replies} == {"m", "m_law"}
+    assert {r.ask.name for r in at(history, 6.0).replies} == {"m", "m_law"}
     assert at(history, 6.0 + FRESH + 0.1).replies == ()
+
+
+def test_an_answer_is_of_the_pods_that_gave_it(tmp_path: Path) -> None:
+    """Of others that stand there later it says nothing; one that comes a moment before its pod shows is that pod's."""
+    other = {**pod(), "metadata": {**pod()["metadata"], "name": "q", "uid": "q"}}
+    lines = [
+        {"t": 1.0, "event": "ADDED", "object": pod()},
+        {"t": 2.0, "probe": {"name": "m", "status": 200, "answers": ""}},
+        {"t": 3.0, "event": "ADDED", "object": other},
+        {"t": 3.2, "probe": {"name": "m", "status": 200, "answers": ""}},
+        {"t": 3.4, "event": "DELETED", "object": pod()},
+    ]
+    history = History.read(write(tmp_path / "h.jsonl", *lines))
+    assert [len(at(history, t).replies) for t in (2.9, 3.1, 3.3, 4.5)] == [1, 0, 1, 1]
+
+
+def test_an_adapter_asked_of_a_pod_shows_what_the_pod_lists(tmp_path: Path) -> None:
+    found = pod(**{"adapter.kubeai.org/law": "h", "adapter.kubeai.org/med": "h"})
+    lines = [{"t": 1.0, "event": "ADDED", "object": found}]
+    lines += [
+        {"t": t, "probe": {"name": f"p {a}", "status": s, "answers": ""}} for t, a, s in ((1.5, "law", 200), (2.0, "med", 404))
+    ]
+    history = History.read(write(tmp_path / "h.jsonl", *lines))
+
+    def listed(t: float) -> list[str]:
+        (reply,) = (r for r in at(history, t).replies if r.pod == "p")
+        return [one["id"] for one in json.loads(reply.text)["data"]]
+
+    assert listed(1.6) == ["law", "m", "med"]
+    assert listed(2.1) == ["law", "m"]
 
 
 def test_logs_come_from_what_a_person_could_read_then(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class ToyRuntime:
             return verdict(State.SCALED_TO_ZERO, "stopped", "no pods asked for")
         if len(pods) < wanted:
             return verdict(State.PROGRESSING, "starting", f"{len(pods)} of {wanted} ready", detail=log)
-        reply = next((r for r in observed.replies if r.name == name), None)
+        reply = next((r for r in observed.replies if r.ask.name == name), None)
         if reply is None:
             return verdict(State.PROGRESSING, "not_asked", "ready, not asked", ask=[Ask(name)])
         if reply.answered:

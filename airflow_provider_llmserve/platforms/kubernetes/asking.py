@@ -55,8 +55,7 @@ class Asker:
         except Exception as e:  # a refused connection, a bad URL, a body that breaks off: all of it is "no answer"
             status, text = 0, f"{type(e).__name__}: {e}"
         return Reply(
-            name=ask.name,
-            pod=ask.pod,
+            ask=ask,
             status=status,
             at=datetime.now(timezone.utc),
             text=text[: POD_EXCERPT if ask.pod else EXCERPT],

@@ -16,7 +16,9 @@ from typing import Any
 from airflow_provider_llmserve.errors import AccessDenied, LLMServeError
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.wire import back_off
+from airflow_provider_llmserve.readiness.basis import with_gains
 from airflow_provider_llmserve.readiness.observed import Observed
+from airflow_provider_llmserve.runtimes.kinds import POD
 from airflow_provider_llmserve.runtimes.parts import Watched
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ DENIED = 30.0
 class _Collection:
     watched: Watched
     objects: dict[str, Object] = field(default_factory=dict)
+    gained: set[tuple[str, str]] = field(default_factory=set)
     tried: bool = False
     listed: bool = False
     fault: str = ""
@@ -39,6 +42,12 @@ class _Collection:
     def fields(self) -> str:
         return f"metadata.name={self.watched.name}" if self.watched.name else ""
 
+    def put(self, uid: str, thing: Object) -> None:
+        """What it is now."""
+        if self.watched.kind == POD:
+            self.gained = with_gains(self.gained, self.objects.get(uid), thing)
+        self.objects[uid] = thing
+
     def take(self, event: Object) -> bool:
         """Fold one event of a watch in. True where the picture changed."""
         thing = event.get("object") or {}
@@ -46,7 +55,7 @@ class _Collection:
         if event.get("type") == "DELETED":
             return self.objects.pop(uid, None) is not None
         if event.get("type") in ("ADDED", "MODIFIED"):
-            self.objects[uid] = thing
+            self.put(uid, thing)
             return True
         return False
 
@@ -83,7 +92,11 @@ class Reflector:
         unread = {c.watched.kind.kind for c in self._collections if not c.listed}
         for collection in self._collections:
             objects.update(collection.objects)
-        return Observed(objects=tuple(objects.values()), kinds=frozenset(c.watched.kind.kind for c in self._collections) - unread)
+        return Observed(
+            objects=tuple(objects.values()),
+            kinds=frozenset(c.watched.kind.kind for c in self._collections) - unread,
+            gained=frozenset().union(*(c.gained for c in self._collections)),
+        )
 
     def blind(self) -> str:
         """Why the snapshot is not to be trusted now: the fault of a required collection. Empty where all is well."""
@@ -119,7 +132,10 @@ class Reflector:
     async def _list_and_watch(self, c: _Collection) -> None:
         w = c.watched
         listing = await self._client.list(w.kind, self._namespace, labels=w.labels, fields=c.fields)
-        c.objects = {str(o["metadata"]["uid"]): o for o in listing.items}
+        listed = {str(o["metadata"]["uid"]): o for o in listing.items}
+        c.objects = {uid: o for uid, o in c.objects.items() if uid in listed}
+        for uid, thing in listed.items():
+            c.put(uid, thing)
         c.tried, c.listed, c.fault = True, True, ""
         self._changed.set()
         events = self._client.watch(w.kind, self._namespace, version=listing.version, labels=w.labels, fields=c.fields)

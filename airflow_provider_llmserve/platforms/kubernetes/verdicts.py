@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.errors import LLMServeError, NotOurs
@@ -15,10 +15,10 @@ from airflow_provider_llmserve.platforms.kubernetes.asking import Asker
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.live import Live, same_deployment, seen
 from airflow_provider_llmserve.platforms.kubernetes.reflector import Reflector
-from airflow_provider_llmserve.readiness.observed import Expected, Observed, PodLog
+from airflow_provider_llmserve.readiness.observed import Expected, Observed, PodLog, Reply
 from airflow_provider_llmserve.readiness.pods import WantedLog, logs_wanted
 from airflow_provider_llmserve.readiness.reasons import verdict
-from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
+from airflow_provider_llmserve.readiness.state import Ask, Evidence, State, Verdict
 from airflow_provider_llmserve.runtimes.base import Reading, Runtime
 from airflow_provider_llmserve.runtimes.parts import LogTail, Watched
 from airflow_provider_llmserve.runtimes.service_url import service_of
@@ -32,6 +32,8 @@ ASK_PAUSE = 1.0
 """Seconds between two rounds of questions, however often the objects change."""
 ROUNDS = 3
 """Rounds of questions within one verdict: an answer may lead to a further question."""
+FRESH = timedelta(seconds=30)
+"""How old an answer may be that a verdict rests on, by our own clock."""
 TAIL = 100
 """Lines of a container's log."""
 TAIL_PAUSE = 3.0
@@ -54,6 +56,7 @@ class Watcher:
         self._tails: dict[LogTail, tuple[float, PodLog]] = {}
         self._may_read_logs = True
         self._asked = 0.0
+        self._replies: dict[Ask, Reply] = {}
 
     async def verdicts(self) -> AsyncIterator[Verdict]:
         """See :meth:`platforms.base.Platform.verdicts`."""
@@ -67,6 +70,22 @@ class Watcher:
         return [*self._runtime.watched(self._run.name), *self._runtime.RECORD.watched(self._run.name)]
 
     async def _verdict(self, reflector: Reflector) -> Verdict:
+        """Look, and ask what is open, until nothing new is. The verdict rests on a look after the answers."""
+        found = await self._look(reflector)
+        for _ in range(ROUNDS):
+            still_open = [ask for ask in found.ask if not self._is_answered(ask)]
+            if not still_open:
+                break
+            await self._rest()
+            for reply in await self._asker.ask(self._runtime, self._endpoint(reflector.snapshot()), still_open):
+                self._replies[reply.ask] = reply
+            asked, found = set(found.ask), await self._look(reflector)
+            if set(found.ask) <= asked:
+                break
+        self._replies = {ask: reply for ask, reply in self._replies.items() if self._is_answered(ask)}
+        return found
+
+    async def _look(self, reflector: Reflector) -> Verdict:
         observed = reflector.snapshot()
         blind = reflector.blind()
         if blind:
@@ -74,20 +93,15 @@ class Watcher:
         other = self._superseded(observed)
         if other is not None:
             return other
-        observed = observed.with_logs(*await self._logs_of(observed), *await self._tails_of(observed))
-        found = self._assess(observed)
-        for _ in range(ROUNDS):
-            if not found.ask:
-                return found
-            await self._rest(reflector)
-            observed = observed.with_replies(*await self._asker.ask(self._runtime, self._endpoint(observed), found.ask))
-            observed = observed.with_logs(*await self._logs_of(observed))  # an answer of 5xx makes more of them worth reading
-            asked, found = found.ask, self._assess(observed)
-            if set(found.ask) <= set(asked):
-                return found
-        return found
+        observed = observed.with_replies(*self._replies.values())  # an answer of 5xx makes more logs worth reading
+        return self._assess(observed.with_logs(*await self._logs_of(observed), *await self._tails_of(observed)))
 
-    async def _rest(self, reflector: Reflector) -> None:
+    def _is_answered(self, ask: Ask) -> bool:
+        """What was answered a moment ago, by these very pods, is not asked again: ten names would be, for one that is silent."""
+        reply = self._replies.get(ask)
+        return reply is not None and reply.answered and datetime.now(timezone.utc) - reply.at < FRESH
+
+    async def _rest(self) -> None:
         """Keep ASK_PAUSE between two rounds."""
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(max(0.0, self._asked + ASK_PAUSE - clock()))

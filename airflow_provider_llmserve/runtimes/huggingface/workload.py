@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from airflow_provider_llmserve.readiness.basis import basis_of
 from airflow_provider_llmserve.readiness.causes import cause_in
 from airflow_provider_llmserve.readiness.fields import (
     at,
-    condition,
-    items,
     mapping,
-    moment,
     name_of,
-    number,
     owned_by,
     terminating,
     uid_of,
@@ -195,8 +192,7 @@ def _proof(view: _View) -> Verdict:
     Through the Service one pod answers, whichever it is: a Deployment of two was called Ready while one of them hung.
     """
     asks = _asks(view)
-    since = max(filter(None, _changes(view.deployment, view.progress, view.observed)), default=view.subject.applied_at)
-    replies = {ask: _latest(view.observed, ask, max(since, view.subject.applied_at)) for ask in asks}
+    replies = {ask: view.observed.answer(ask) for ask in asks}
     for ask, reply in replies.items():
         if reply is not None and not reply.answered and not (ask.pod and reply.forbidden):
             return _refuted(view, ask, reply, asks)
@@ -214,8 +210,9 @@ def _proof(view: _View) -> Verdict:
 
 def _asks(view: _View) -> tuple[Ask, ...]:
     """The model through its Service, then each ready pod of the present version where there are several."""
-    ready = [name_of(p) for p in view.progress.pods if pod_ready(p)]
-    return (Ask(view.subject.model), *(Ask(view.subject.model, pod) for pod in ready if len(ready) > 1))
+    ready = [p for p in view.progress.pods if pod_ready(p)]
+    each = (Ask(view.subject.model, name_of(p), basis=basis_of([p])) for p in ready if len(ready) > 1)
+    return (Ask(view.subject.model, basis=basis_of(view.progress.pods)), *each)
 
 
 def _refuted(view: _View, ask: Ask, reply: Reply, asks: tuple[Ask, ...]) -> Verdict:
@@ -237,21 +234,3 @@ def _refuted(view: _View, ask: Ask, reply: Reply, asks: tuple[Ask, ...]) -> Verd
 def _cited(view: _View, reply: Reply) -> Evidence:
     who = f"pod {reply.pod}" if reply.pod else f"model {view.subject.model}"
     return Evidence(who, "answer", f"{reply.status} {reply.text[:200]}".strip(), reply.at.isoformat())
-
-
-def _changes(deployment: Object, state: Progress, observed: Observed) -> Iterator[datetime | None]:
-    """Moments after which an answer comes from the present pods: they became ready, and the others were told to end."""
-    yield moment(condition(deployment, "Progressing"), "lastUpdateTime")
-    for pod in state.pods:
-        yield moment(condition(pod, "Ready"), "lastTransitionTime")
-        for status in items(pod, "status", "containerStatuses"):
-            yield moment(status, "state", "running", "startedAt")
-    for pod in live_pods(deployment, observed):
-        end = moment(pod, "metadata", "deletionTimestamp")
-        if end is not None:
-            yield end - timedelta(seconds=number(pod, "metadata", "deletionGracePeriodSeconds"))
-
-
-def _latest(observed: Observed, ask: Ask, since: datetime) -> Reply | None:
-    fresh = [r for r in observed.replies if (r.name, r.pod) == (ask.name, ask.pod) and r.at >= since]
-    return max(fresh, key=lambda r: r.at, default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,15 @@ from airflow_provider_llmserve.specs import KubeAIText
 
 SERVER_PORT = 8000
 """Port of the container ``server`` of every engine."""
+
+TEXT = "TextGeneration"
+ROUTES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    TEXT: ("/completions", {"prompt": "The capital of France is", "max_tokens": 4, "temperature": 0, "seed": 0, "logprobs": 1}),
+    "TextEmbedding": ("/embeddings", {"input": "ping"}),
+    "Reranking": ("/rerank", {"query": "ping", "documents": ["ping"]}),
+}
+"""The smallest request that shows a feature. Text is asked for by ``/completions``, which needs no chat template; its log
+probabilities tell an adapter's answer from the base's even where the words agree."""
 
 
 def endpoint(spec: KubeAIText, *, identity: Identity, settings: Settings, observed: Observed) -> Endpoint:
@@ -44,7 +54,8 @@ def call(endpoint: Endpoint, ask: Ask) -> Call:
         return Call(method="GET", url="", path="/v1/models", pod=f"{ask.pod}:{SERVER_PORT}")
     service = endpoint.openai_service
     assert service is not None
-    route, body = _smallest(service.features)
+    feature = ask.feature or next((f for f in service.features if f in ROUTES), TEXT)
+    route, body = ROUTES[feature]
     parts = urlsplit(service.base_url)
     return Call(
         method="POST",
@@ -53,16 +64,3 @@ def call(endpoint: Endpoint, ask: Ask) -> Call:
         body={"model": ask.name, **body},
         service=service_of(service.base_url),
     )
-
-
-def _smallest(features: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
-    """Route and body by what the model can do.
-
-    Text is asked for by ``/completions``, which needs no chat template; its log probabilities tell an adapter's answer from
-    the base's even where the words agree.
-    """
-    if not features or "TextGeneration" in features:
-        return "/completions", {"prompt": "The capital of France is", "max_tokens": 4, "temperature": 0, "seed": 0, "logprobs": 1}
-    if "TextEmbedding" in features:
-        return "/embeddings", {"input": "ping"}
-    return "/rerank", {"query": "ping", "documents": ["ping"]}

@@ -7,22 +7,23 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_provider_llmserve.readiness.fields import items, mapping, moment, name_of, number
+from airflow_provider_llmserve.readiness.basis import basis_of
+from airflow_provider_llmserve.readiness.fields import items, mapping, moment, name_of, number, uid_of
 from airflow_provider_llmserve.readiness.observed import Object, Reply
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Ask, State, Verdict
 from airflow_provider_llmserve.runtimes.kubeai import adapters
-from airflow_provider_llmserve.runtimes.kubeai.view import View, server_status, started_at
+from airflow_provider_llmserve.runtimes.kubeai.endpoint import ROUTES, TEXT
+from airflow_provider_llmserve.runtimes.kubeai.view import View, server_status
 
 SWAP_SECONDS = 10
-"""A changed URL shows its new label while the old weights still answer,
-until the loader has removed them; see ``adapters.go``."""
+"""How long a label must stand where nobody saw the pod without it."""
 
 
 def prove(view: View) -> Verdict:
     """Ready where every served name, and every pod where there are several, answered since the last change; else what to ask."""
     asks = _asks(view)
-    replies = {ask: _latest(view, ask) for ask in asks}
+    replies = {ask: view.observed.answer(ask) for ask in asks}
     for ask, reply in replies.items():
         bad = _refuted(view, ask, reply, asks)
         if bad is not None:
@@ -35,9 +36,9 @@ def prove(view: View) -> Verdict:
             f"adapter {', '.join(swapping)} got a new URL under its old name; its label may be early",
             ask=asks,
         )
-    open_asks = [ask for ask, reply in replies.items() if reply is None]
+    open_asks = [ask for ask, reply in replies.items() if reply is None or (len(asks) == 1 and not reply.answered)]
     if open_asks:
-        names = ", ".join(a.name if not a.pod else f"pod {a.pod}" for a in open_asks)
+        names = ", ".join(_in_words(a) for a in open_asks)
         return verdict(State.PROGRESSING, "not_asked", f"the objects are right; still to be asked: {names}", ask=asks)
     alike = _answers_like_base(view, replies)
     if alike:
@@ -50,33 +51,36 @@ def prove(view: View) -> Verdict:
     return verdict(
         State.READY,
         "proven",
-        f"{len(view.current)} of {view.replicas} pods run what was asked for; answered: {', '.join(a.name for a in asks if not a.pod)}",
-        detail=_rests_on(replies),
+        f"{len(view.current)} of {view.replicas} pods run what was asked for; answered: {', '.join(_named(asks))}",
+        detail=_rests_on(view, replies),
     )
 
 
 def _asks(view: View) -> tuple[Ask, ...]:
-    names = [view.name, *(adapters.request_name(view.name, a) for a in adapters.wanted(view.asked))]
-    asks = [Ask(name) for name in names]
-    # Through the gateway one pod answers, whichever it is. With several, each is asked what its server holds.
-    if len(view.current) > 1 and (len(names) > 1 or view.spec.get("engine") == "OLlama"):
-        asks += [Ask(view.name, name_of(p)) for p in view.current]
+    """Each served name by each feature through the gateway; and where there are several pods, each what its server holds, since
+    through the gateway one of them answers, whichever it is."""
+    base = basis_of(view.current)
+    asks = [Ask(view.name, feature=f, basis=base) for f in _features(view)]
+    for adapter in adapters.wanted(view.asked):
+        loaded = basis_of(view.current, [[adapters.labels(p).get(adapter), _stamp(p, adapter)] for p in view.current])
+        asks += [Ask(adapters.request_name(view.name, adapter), feature=f, basis=loaded) for f in _features(view, adapter=True)]
+    if len(view.current) > 1 or not asks:
+        asks += [Ask(view.name, name_of(p), basis=basis_of([p])) for p in view.current]
     return tuple(asks)
 
 
-def _since(view: View, ask: Ask) -> datetime:
-    """The last change that makes older answers worthless: our request, a start of a server process, a label of that adapter."""
-    changes = [view.expected.applied_at, *(started_at(p) for p in view.current)]
-    adapter = ask.name.removeprefix(f"{view.name}_")
-    if adapter != ask.name:
-        changes += [_labelled_at(p, adapter) for p in view.current]
-    return max(t for t in changes if t is not None)
+def _features(view: View, *, adapter: bool = False) -> list[str]:
+    """What is shown by a request of its own. An adapter changes the text that a model writes, where it writes any."""
+    found = view.spec.get("features")
+    named = [str(f) for f in found] if isinstance(found, list) else []
+    asked = [f for f in named if f in ROUTES]
+    return [TEXT] if not named or (adapter and TEXT in asked) else asked
 
 
-def _latest(view: View, ask: Ask) -> Reply | None:
-    since = _since(view, ask)
-    replies = (r for r in view.observed.replies if (r.name, r.pod) == (ask.name, ask.pod) and since <= r.at <= view.now)
-    return max(replies, key=lambda r: r.at, default=None)
+def _stamp(pod: Object, adapter: str) -> str:
+    """When the adapter's label was last written, as it stands there: for another time the adapter was loaded anew."""
+    written = _labelled_at(pod, adapter)
+    return written.isoformat() if written is not None else ""
 
 
 def _refuted(view: View, ask: Ask, reply: Reply | None, asks: tuple[Ask, ...]) -> Verdict | None:
@@ -87,7 +91,7 @@ def _refuted(view: View, ask: Ask, reply: Reply | None, asks: tuple[Ask, ...]) -
         return _pod_lacks(view, ask, reply, asks)
     if reply.answered:
         return None
-    said = f"{ask.name}: {reply.in_words}"
+    said = f"{_in_words(ask)}: {reply.in_words}"
     state = State.DEGRADED if view.serving else State.PROGRESSING
     if reply.status != 404 or not _from_server(reply.text):
         return verdict(state, "not_answering", said, detail=reply.text[:500], ask=asks)
@@ -155,15 +159,23 @@ def _from_server(text: str) -> bool:
 
 
 def _swapping(view: View) -> list[str]:
-    """Adapters whose URL changed under one name, and whose label has not stood long enough to be believed."""
-    old = adapters.wanted(mapping(view.expected.before, "spec"))
-    changed = [a for a, url in adapters.wanted(view.asked).items() if old.get(a, url) != url]
-    settled = timedelta(seconds=SWAP_SECONDS)
-    return [
-        a
-        for a in changed
-        if any((t := _labelled_at(p, a)) is None or view.now - t < settled or t < view.expected.applied_at for p in view.current)
-    ]
+    """Adapters whose label may be early: of a new URL under an old name, KubeAI sets the label while the old weights answer, and
+    then unloads them, takes the label away, and loads anew (``adapters.go``).
+
+    So a label that was set since our write is believed of a pod that is newer, of one that was seen without it, or when it has
+    stood for :data:`SWAP_SECONDS`; all by the cluster's clock, for which the manager's lease stands where it may be read.
+    """
+    return [a for a in adapters.wanted(view.asked) if any(_early(view, p, a) for p in view.current)]
+
+
+def _early(view: View, pod: Object, adapter: str) -> bool:
+    labelled, made = _labelled_at(pod, adapter), moment(pod, "metadata", "creationTimestamp")
+    if labelled is None or labelled < view.written or (made is not None and made >= view.written):
+        return False
+    if (uid_of(pod), f"{adapters.LABEL_PREFIX}{adapter}") in view.observed.gained:
+        return False
+    now = moment(view.lease, "spec", "renewTime") or view.now
+    return now - labelled < timedelta(seconds=SWAP_SECONDS)
 
 
 def _labelled_at(pod: Object, adapter: str) -> datetime | None:
@@ -177,9 +189,17 @@ def _labelled_at(pod: Object, adapter: str) -> datetime | None:
     return max((t for t in times if t is not None), default=None)
 
 
+def _in_words(ask: Ask) -> str:
+    return f"pod {ask.pod}" if ask.pod else f"{ask.name} ({ask.feature})" if ask.feature not in ("", TEXT) else ask.name
+
+
+def _named(asks: tuple[Ask, ...]) -> list[str]:
+    return [_in_words(ask) for ask in asks if not ask.pod]
+
+
 def _answers_like_base(view: View, replies: Mapping[Ask, Reply | None]) -> str:
     """The request name of an adapter whose answer is the base's, where both carry log probabilities; else empty."""
-    answers = {ask.name: _comparable(reply) for ask, reply in replies.items() if not ask.pod}
+    answers = {ask.name: _comparable(reply) for ask, reply in replies.items() if not ask.pod and ask.feature in ("", TEXT)}
     base = answers.pop(view.name, None)
     return next((name for name, answer in answers.items() if base is not None and answer == base), "")
 
@@ -192,11 +212,20 @@ def _comparable(reply: Reply | None) -> Any:
         return None
 
 
-def _rests_on(replies: Mapping[Ask, Reply | None]) -> str:
-    unasked = sorted(ask.pod for ask, reply in replies.items() if ask.pod and (reply is None or _held(reply) is None))
-    if not unasked:
-        return ""
-    return (
-        f"Not every replica was seen to hold the adapters: {', '.join(unasked)} could not be asked (needs the right to get "
-        "pods/proxy). For these the verdict rests on the pod's labels and on the gateway's answers."
+def _rests_on(view: View, replies: Mapping[Ask, Reply | None]) -> str:
+    """What was not asked, in words; empty where everything was."""
+    found = view.spec.get("features")
+    unknown = [str(f) for f in (found if isinstance(found, list) else ()) if str(f) not in ROUTES]
+    parts = [f"Not asked, for want of a request that shows it: {', '.join(unknown)}."] if unknown else []
+    unasked = sorted(ask.pod for ask, reply in replies.items() if ask.pod and (reply is None or not reply.answered))
+    if unasked:
+        parts.append(
+            f"Not asked one by one, for want of the right to get pods/proxy: {', '.join(unasked)}. For these the verdict rests on "
+            "the pod's labels and on the gateway's answers."
+        )
+    unread = sorted(
+        ask.pod for ask, reply in replies.items() if ask.pod and reply is not None and reply.answered and _held(reply) is None
     )
+    if unread and adapters.wanted(view.asked):
+        parts.append(f"Not every replica was seen to hold the adapters: the list of {', '.join(unread)} could not be read.")
+    return " ".join(parts)

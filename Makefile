@@ -51,7 +51,8 @@ docs: $(STAMP)  ## write the generated pages anew
 replay: $(STAMP)  ## judge recorded histories: make replay DIR=...
 	$(BIN)/python -m airflow_provider_llmserve.replay $(DIR)
 
-fuzz: $(STAMP)  ## 10,000 generated specs against a real API server
+fuzz: $(STAMP)  ## 10,000 generated histories, and 10,000 generated specs against a real API server
+	LLMSERVE_WORLDS=10000 $(PYTEST) -n 2 tests/pure/test_worlds.py
 	LLMSERVE_FUZZ=10000 $(PYTEST) tests/cluster -k accepts
 
 bench-import:  ## what importing all operators adds to airflow.sdk

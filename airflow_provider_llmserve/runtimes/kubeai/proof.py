@@ -163,7 +163,8 @@ def _swapping(view: View) -> list[str]:
     then unloads them, takes the label away, and loads anew (``adapters.go``).
 
     So a label that was set since our write is believed of a pod that is newer, of one that was seen without it, or when it has
-    stood for :data:`SWAP_SECONDS`; all by the cluster's clock, for which the manager's lease stands where it may be read.
+    stood for :data:`SWAP_SECONDS`: as long as we have waited, less what lies between our write and the label by the cluster's
+    clock.
     """
     return [a for a in adapters.wanted(view.asked) if any(_early(view, p, a) for p in view.current)]
 
@@ -174,8 +175,7 @@ def _early(view: View, pod: Object, adapter: str) -> bool:
         return False
     if (uid_of(pod), f"{adapters.LABEL_PREFIX}{adapter}") in view.observed.gained:
         return False
-    now = moment(view.lease, "spec", "renewTime") or view.now
-    return now - labelled < timedelta(seconds=SWAP_SECONDS)
+    return view.waited - (labelled - view.written) < timedelta(seconds=SWAP_SECONDS)
 
 
 def _labelled_at(pod: Object, adapter: str) -> datetime | None:

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 
 from airflow_provider_llmserve.readiness.fields import mapping, name_of
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
-from airflow_provider_llmserve.readiness.pods import pod_ready
+from airflow_provider_llmserve.readiness.pods import pod_ready, trouble_verdict
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import State, Verdict
+from airflow_provider_llmserve.readiness.weights import misfit_of
 from airflow_provider_llmserve.runtimes.kubeai import adapters, blocked, deleting, manager_log
 from airflow_provider_llmserve.runtimes.kubeai.drift import drift
 from airflow_provider_llmserve.runtimes.kubeai.proof import prove
@@ -59,6 +60,15 @@ def _zero(view: View) -> Verdict | None:
             State.SCALED_TO_ZERO, "replicas_absent", f"Model {view.name}: autoscalingDisabled without replicas: no pods"
         )
     return verdict(State.SCALED_TO_ZERO, "stopped", f"Model {view.name} is stopped")
+
+
+def _made_up(view: View) -> Verdict | None:
+    trouble = misfit_of(view.current, view.observed)
+    return (
+        None
+        if trouble is None
+        else trouble_verdict(trouble, serving=any(pod_ready(p) for p in view.alive if p not in view.current))
+    )
 
 
 def _proven(view: View) -> Verdict | None:
@@ -207,6 +217,7 @@ RULES: Sequence[Callable[[View], Verdict | None]] = (
     _impossible,
     _unmanaged,
     _zero,
+    _made_up,
     _proven,
     _cache,
     blocked.pod_trouble,

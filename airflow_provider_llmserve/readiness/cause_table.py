@@ -264,6 +264,8 @@ ADAPTER = (
     Sign(system=VLLM, where=HTTP, beside=("404",), texts=("the model `…` does not exist", "model with name…does not exist"), reason="adapter_not_loaded"),
     Sign(system=KUBEAI_MANAGER, where=LOG, texts=("load vllm adapter…unexpected status code: 4",), reason="adapter_rejected"),
     Sign(system=KUBEAI_MANAGER, where=LOG, texts=("exec adapter load for pod",), reason="adapter_download_failed"),
+    Sign(system=KUBEAI_MANAGER, where=LOG, texts=("resource profile not found:", "invalid resource profile:"), reason="unknown_resource_profile"),
+    Sign(system=KUBEAI_MANAGER, where=LOG, texts=("cache profile not found:",), reason="unknown_cache_profile"),
 )
 
 GENERIC = (

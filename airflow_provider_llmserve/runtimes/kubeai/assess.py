@@ -37,10 +37,13 @@ def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
 
 
 def logs_wanted(expected: Expected, observed: Observed, now: datetime) -> tuple[LogTail, ...]:
-    """The manager's log, while pods that are right and ready lack an adapter."""
+    """The manager's log, while pods are lacking, or pods that are right and ready lack an adapter."""
     view = View(expected, observed, now)
-    lacking = expected.present and view.current and all(pod_ready(p) for p in view.current) and _unlabelled(view)
-    return manager_log.wanted(view) if lacking else ()
+    if not expected.present or view.model is None:
+        return ()
+    pods = len(view.current) < view.replicas or not view.seen_by_manager
+    adapter = all(pod_ready(p) for p in view.current) and bool(_unlabelled(view))
+    return manager_log.wanted(view) if pods or adapter else ()
 
 
 def _drift(asked: Object, live: Object) -> list[tuple[str, str]]:
@@ -117,15 +120,17 @@ def _cache(view: View) -> Verdict | None:
 
 def _no_pods(view: View) -> Verdict | None:
     """Fewer pods of our version than asked for, and nothing that would become one."""
-    if view.current or view.replicas == 0:
+    if len(view.current) >= view.replicas:
         return None
-    if view.manager_had < REACTS_WITHIN or view.ending:
-        return None
+    early = view.manager_had < REACTS_WITHIN
+    refused = manager_log.refusal(view, tries=manager_log.TRIES if early else 1)
+    if refused is not None or view.current or early or view.ending:
+        return refused
     return verdict(
         State.DEGRADED if view.serving else State.PROGRESSING,
         "manager_rejects",
         f"no pod of this version was made in {view.manager_had.seconds} s",
-        detail=_counts(view),
+        detail=manager_log.newest_error(view) or _counts(view),
     )
 
 

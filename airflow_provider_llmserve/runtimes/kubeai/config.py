@@ -30,6 +30,9 @@ class SystemConfig:
     patched: bool = False
     """The configuration patches every pod (``modelServerPods.jsonPatches``), so image and resources need not be as it says."""
 
+    env_patch: str = ""
+    """The first of those patches that leaves nothing of a Model's ``env`` in its pods, as ``op path``; empty where none does."""
+
     def profile(self, resource_profile: str) -> Mapping[str, Any]:
         """The entry of ``<profile>:<n>``, as it stands there; empty where the profile is not known."""
         return self.resource_profiles.get(split_profile(resource_profile)[0], {})
@@ -76,6 +79,7 @@ def _parse(text: str) -> SystemConfig | None:
         return None
     if not isinstance(raw, dict):
         return None
+    patches = _mapping(raw.get("modelServerPods")).get("jsonPatches")
     surge = _mapping(raw.get("modelRollouts")).get("surge")
     return SystemConfig(
         resource_profiles={str(k): _mapping(v) for k, v in _mapping(raw.get("resourceProfiles")).items()},
@@ -83,8 +87,22 @@ def _parse(text: str) -> SystemConfig | None:
         engines={str(k): _mapping(v) for k, v in _mapping(raw.get("modelServers")).items()},
         proxy_mode=str(_mapping(raw.get("proxy")).get("mode") or "internal"),
         surge=surge if isinstance(surge, int) else 0,
-        patched=bool(_mapping(raw.get("modelServerPods")).get("jsonPatches")),
+        patched=bool(patches),
+        env_patch=next(filter(None, map(_env_patch, patches if isinstance(patches, list) else ())), ""),
     )
+
+
+_ENV = "/spec/containers/0/env"
+"""Of a pod that KubeAI makes: its server is the first container."""
+
+
+def _env_patch(patch: Any) -> str:
+    """The patch in words, where it replaces, moves or removes the server's whole environment or what that is in (RFC 6902)."""
+    op, path, source = (str(_mapping(patch).get(key) or "") for key in ("op", "path", "from"))
+    inserts = op in ("add", "copy", "move") and path == "/spec/containers/0"  # before the server, not in its place
+    if op in ("add", "replace", "remove", "copy", "move") and not inserts and f"{_ENV}/".startswith(f"{path}/"):
+        return f"{op} {path}"
+    return f"{op} from {source}" if op == "move" and f"{_ENV}/".startswith(f"{source}/") else ""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

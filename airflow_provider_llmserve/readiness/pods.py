@@ -239,7 +239,8 @@ def _unscheduled(pod: Object, observed: Observed, now: datetime, grace: timedelt
         field="conditions[PodScheduled]",
         value=reason,
         since=since,
-        fatal=late or REASONS[cause.reason].impossible,
+        # Nodes may still come for whatever lacks a node, also in a volume's zone; nothing comes for a class that does not exist.
+        fatal=late or (REASONS[cause.reason].impossible and not cause.reason.startswith("unschedulable")),
     )
 
 

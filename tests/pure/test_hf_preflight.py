@@ -194,6 +194,6 @@ def test_a_class_that_may_not_be_read_is_no_finding_and_one_that_is_there_neithe
     asked = set(runtime.lookups(spec, name="bert", settings=CONNECTION))
     classes = {Lookup(PRIORITY_CLASS, "gpu"), Lookup(RUNTIME_CLASS, "nvidia"), Lookup(STORAGE_CLASS, "fast")}
     assert classes <= asked
-    for facts in ({}, dict.fromkeys(classes, {"metadata": {}})):
+    for facts in ({}, {key: {"metadata": {}} for key in classes}):
         found = runtime.findings(spec, name="bert", settings=CONNECTION, facts=Facts(facts))
         assert not any("Class" in one for one in found), found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from airflow_provider_llmserve.owner import digest
-from airflow_provider_llmserve.readiness.fields import at, condition, items, mapping, text, uid_of
+from airflow_provider_llmserve.readiness.fields import at, condition, items, text, uid_of
 from airflow_provider_llmserve.readiness.observed import Object
 
 
@@ -23,16 +23,3 @@ def _run(pod: Object) -> list[object]:
     runs = [[s.get(k) for k in ("name", "containerID", "restartCount")] for s in items(pod, "status", "containerStatuses")]
     started = [at(s, "state", "running", "startedAt") for s in items(pod, "status", "containerStatuses")]
     return [uid_of(pod), runs, started, text(condition(pod, "Ready"), "lastTransitionTime")]
-
-
-def with_gains(known: set[tuple[str, str]], before: Object | None, after: Object) -> set[tuple[str, str]]:
-    """The labels (pod's uid, key) that pods have gained, with what one more look at a pod shows.
-
-    A label counts that was seen to be absent before; one whose value changes in place does not count any more.
-    """
-    if before is None:
-        return known
-    old, new = (mapping(p, "metadata", "labels") for p in (before, after))
-    found = {(uid_of(after), str(key)) for key in new if key not in old}
-    changed = {(uid_of(after), str(key)) for key in old if key not in new or new[key] != old[key]}
-    return (known | found) - changed if found or changed else known

@@ -120,6 +120,9 @@ STARTING = (
     Sign(where=WAITING, beside=("CreateContainerConfigError", "CreateContainerError", "RunContainerError"), reason="container_create_failed"),
     Sign(where=POD, beside=("UnexpectedAdmissionError",), texts=("requested number of devices unavailable",), reason="gpu_device_lost"),
     Sign(where=EVENT, beside=("FailedAttachVolume",), texts=("multi-attach error",), reason="volume_in_use"),
+    Sign(where=EVENT, beside=("FailedMount", "FailedAttachVolume", "FailedMapVolume"), reason="volume_not_mounted"),
+    Sign(where=EVENT, beside=("FailedCreatePodSandBox",), texts=("no runtime for …is configured", "runtimehandler …not supported"), reason="gpu_runtime_broken", advice="The node has no such runtime handler: check its GPU operator or container toolkit, or the runtime class."),
+    Sign(where=EVENT, beside=("FailedCreatePodSandBox",), reason="sandbox_not_made"),
     Sign(where=CONDITION, beside=("SchedulingGated",), reason="scheduling_gated"),
     Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=('persistentvolumeclaim "…" not found',), reason="pvc_missing"),
     Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("unbound immediate persistentvolumeclaims",), reason="pvc_unbound"),
@@ -130,7 +133,7 @@ STARTING = (
     Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("persistentvolume's node affinity", "volume node affinity conflict", "no available volume zone"), reason="unschedulable_volume_zone"),
     Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("didn't match pod's node affinity/selector",), reason="unschedulable_node_selector"),
     Sign(where=CONDITION | EVENT, beside=SCHEDULING, texts=("untolerated taint",), reason="unschedulable_taint"),
-    Sign(where=CONDITION | EVENT, beside=SCHEDULING, reason="unschedulable"),
+    Sign(where=CONDITION | EVENT, beside=(*SCHEDULING, "SchedulerError"), reason="unschedulable"),
     Sign(where=EVENT, beside=("ProvisioningFailed",), texts=('storageclass.storage.k8s.io "…" not found',), reason="storage_class_missing"),
     Sign(where=EVENT, beside=("FailedBinding",), texts=("no storage class is set",), reason="storage_class_missing"),
 )
@@ -261,6 +264,8 @@ ADAPTER = (
     Sign(system=VLLM, where=HTTP, beside=("404",), texts=("the model `…` does not exist", "model with name…does not exist"), reason="adapter_not_loaded"),
     Sign(system=KUBEAI_MANAGER, where=LOG, texts=("load vllm adapter…unexpected status code: 4",), reason="adapter_rejected"),
     Sign(system=KUBEAI_MANAGER, where=LOG, texts=("exec adapter load for pod",), reason="adapter_download_failed"),
+    Sign(system=KUBEAI_MANAGER, where=LOG, texts=("resource profile not found:", "invalid resource profile:"), reason="unknown_resource_profile"),
+    Sign(system=KUBEAI_MANAGER, where=LOG, texts=("cache profile not found:",), reason="unknown_cache_profile"),
 )
 
 GENERIC = (

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from airflow_provider_llmserve.readiness.cause_table import FAMILY, ROWS, Place, Sign
+from airflow_provider_llmserve.readiness.log_lines import LONGEST, last_line, telling_line, tidy, without_colours
 from airflow_provider_llmserve.readiness.reasons import REASONS
-
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_PREFIX = re.compile(
-    r"^(\([\w-]+ pid=\d+\) )?"  # vLLM's process
-    r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.,]\d+ \d+ [\w.]+ )?"  # KServe: time, process, logger
-    r"((DEBUG|INFO|WARNING|ERROR|CRITICAL):? +)?(\d\d-\d\d \d\d:\d\d:\d\d )?(\[[^\]\s]+:\d+\] )?"
-)
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,12 @@ def cause_in_log(text: str, system: str = "") -> Cause | None:
 
     ``system`` is a key of ``cause_table.FAMILY`` (empty: not known).
     """
-    return cause_in("log", "", text, system)
+    found = cause_in("log", "", text, system)
+    return replace(found, line=telling_line(text)) if found and found.reason in _CONSEQUENCES else found
+
+
+_CONSEQUENCES = frozenset({"engine_start_failed", "engine_dead"})
+"""Words of a process about another one's end, whose own exception says more."""
 
 
 def cause_in(where: Place, reason: str, message: str, system: str = "") -> Cause | None:
@@ -77,20 +76,9 @@ _IMAGES = (
 )
 
 
-def last_line(text: str) -> str:
-    """The last line of a log that says something, without colours and prefixes, at most 300 characters."""
-    lines = [tidy(line) for line in str(text or "").splitlines()]
-    return next((line for line in reversed(lines) if line), "")[:300]
-
-
-def tidy(line: str) -> str:
-    """A log line without ANSI codes and without vLLM's prefix (process, level, time, source)."""
-    return _PREFIX.sub("", _ANSI.sub("", line).strip(), count=1).strip()
-
-
 @lru_cache(maxsize=512)
 def _search(where: Place, reason: str, message: str, system: str) -> tuple[Sign, str] | None:
-    text = _ANSI.sub("", message)
+    text = without_colours(message)
     family = FAMILY.get(system, FAMILY[""])
     for sign, pattern in _signs():
         if where not in sign.where or not sign.system & family or (sign.beside and reason not in sign.beside):
@@ -106,7 +94,7 @@ def _search(where: Place, reason: str, message: str, system: str) -> tuple[Sign,
 def _line_at(text: str, position: int) -> str:
     start = text.rfind("\n", 0, position) + 1
     end = text.find("\n", position)
-    return tidy(text[start : end if end >= 0 else len(text)])[:500]
+    return tidy(text[start : end if end >= 0 else len(text)])[:LONGEST]
 
 
 @lru_cache(maxsize=1)

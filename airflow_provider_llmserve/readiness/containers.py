@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_provider_llmserve.readiness.causes import Cause, cause_in, cause_in_log, last_line
+from airflow_provider_llmserve.readiness.causes import Cause, cause_in, cause_in_log
 from airflow_provider_llmserve.readiness.events import event_text, events_about
 from airflow_provider_llmserve.readiness.fields import condition, items, mapping, moment, name_of, number, text
+from airflow_provider_llmserve.readiness.log_lines import last_line, telling_line
 from airflow_provider_llmserve.readiness.observed import Object, Observed
 from airflow_provider_llmserve.readiness.reason_table import ADAPTER, FETCH
 from airflow_provider_llmserve.readiness.reasons import REASONS
@@ -18,6 +20,11 @@ EXITS_OF_OUR_MAKING = 2
 """So many times a container must end before a cause that lies in what was asked for (a flag, a limit, the model) is final."""
 EXITS_OF_THE_WORLD = 5
 """So many where the world may mend it meanwhile (a model uploaded late, a hub that comes back), or where no cause is known."""
+_LOADING = re.compile(
+    r"statuscode: 50\d|connection re(fused|set)|deadline exceeded|client\.timeout|\btimeout\b|timed out|\bEOF\b|: *$",
+    re.IGNORECASE,
+)
+"""How the probes of a server that still loads fail; a command that is the probe has more to say (OLlama's pulls the model)."""
 _RESET = timedelta(minutes=10)
 # The kubelet forgets a container's back-off after it ran for twice the longest back-off
 # (flowcontrol.Backoff, MaxContainerBackOff 5 min).
@@ -77,7 +84,7 @@ def exit_trouble(pod: Object, one: Container, observed: Observed, now: datetime,
     lasted = finished - began if began and finished else None
     if one.running and (one.ready or (lasted is not None and one.started_at and now - one.started_at > lasted + _SLACK)):
         return None  # it has outlived its last run
-    cause = _exit_cause(pod, one, observed, system)
+    cause = exit_cause(pod, one, observed, system)
     enough = EXITS_OF_THE_WORLD
     if (
         cause.reason not in ("container_restarting", "crash_loop")
@@ -100,10 +107,11 @@ def unready_cause(pod: Object, one: Container, observed: Observed, system: str) 
             found = cause_in_log(log.text, system)
             if found:
                 return found
+    said = next((event_text(e) for e in events_about(observed, pod, "Unhealthy")), "")
     turned = moment(condition(pod, "Ready"), "lastTransitionTime")
     if turned and one.started_at and turned - one.started_at > timedelta(seconds=1):
-        return Cause("readiness_failing", next((event_text(e) for e in events_about(observed, pod, "Unhealthy")), ""))
-    return None
+        return Cause("readiness_failing", said)
+    return Cause("readiness_failing", said) if said and not _LOADING.search(said) else None
 
 
 def _container(name: str, init: bool, spec: Mapping[str, Any], status: Mapping[str, Any], field: str) -> Container:
@@ -131,12 +139,13 @@ def _failed(ended: Mapping[str, Any], init: bool) -> Mapping[str, Any]:
     return {} if init and number(ended, "exitCode") == 0 else ended
 
 
-def _exit_cause(pod: Object, one: Container, observed: Observed, system: str) -> Cause:
+def exit_cause(pod: Object, one: Container, observed: Observed, system: str) -> Cause:
+    """Why the container ended last: what its log or its termination message names, else its exit code, else the general word."""
     ended = one.last_exit
     reason, code, message = text(ended, "reason"), str(ended.get("exitCode", "")), text(ended, "message")
     if reason == "OOMKilled":
         # Said by the kernel; the log of a killed process says nothing about it.
-        return Cause("out_of_memory", _last_words(pod, one, observed) or message)
+        return Cause("out_of_memory", _last_words(pod, one, observed, last_line) or message)
     texts = [log.text for log in _logs(pod, one, observed)]
     for said in (*texts, message):
         found = cause_in_log(said, system) or cause_in("termination", reason, said, system)
@@ -147,7 +156,7 @@ def _exit_cause(pod: Object, one: Container, observed: Observed, system: str) ->
         if found and code in ("137", "143") and f"container {one.name} " in event_text(event).lower():
             return replace(found, line=event_text(event))
     found = cause_in("terminated", reason, message, system) or cause_in("terminated", code, message, system)
-    line = _last_words(pod, one, observed) or last_line(message)
+    line = _last_words(pod, one, observed) or telling_line(message)
     if found:
         return replace(found, line=line)
     if one.init and system == "storage-initializer":
@@ -160,5 +169,5 @@ def _logs(pod: Object, one: Container, observed: Observed) -> list[Any]:
     return sorted(own, key=lambda log: log.previous == one.ended_now)
 
 
-def _last_words(pod: Object, one: Container, observed: Observed) -> str:
-    return next((line for log in _logs(pod, one, observed) if (line := last_line(log.text))), "")
+def _last_words(pod: Object, one: Container, observed: Observed, choose: Callable[[str], str] = telling_line) -> str:
+    return next((line for log in _logs(pod, one, observed) if (line := choose(log.text))), "")

@@ -8,6 +8,20 @@ from datetime import datetime, timezone
 from airflow_provider_llmserve.readiness.fields import mapping, moment, name_of, text, uid_of
 from airflow_provider_llmserve.readiness.observed import Object, Observed
 
+_GOES_ON = ("Scheduled", "Pulling", "Pulled", "Created", "Started")
+"""The kubelet passes a pod's volumes and sandbox before it pulls an image (pkg/kubelet/kubelet.go, SyncPod)."""
+_ASIDE = frozenset(
+    (
+        "BackOff",
+        "DNSConfigForming",
+        "Failed",
+        "FailedToRetrieveImagePullSecret",
+        "MissingClusterDNS",
+        "PolicyViolation",
+        "Unhealthy",
+    )
+)
+"""Warnings that stop no pod by themselves, or whose cause its containers tell."""
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
@@ -28,6 +42,20 @@ def events_about(observed: Observed, about: Object, *reasons: str) -> list[Objec
             continue
         found.append(event)
     return sorted(found, key=lambda e: event_time(e) or _LONG_AGO, reverse=True)
+
+
+def standing_warnings(observed: Observed, pod: Object) -> list[Object]:
+    """The warnings about a pod that nothing has overtaken since, newest first."""
+    about = events_about(observed, pod)
+    over = max((event_time(e) or _LONG_AGO for e in about if e.get("reason") in _GOES_ON), default=_LONG_AGO)
+    return [
+        e
+        for e in about
+        if e.get("type") != "Normal"
+        and e.get("reason") not in (*_GOES_ON, *_ASIDE)
+        and not (e.get("reason") == "FailedScheduling" and text(pod, "spec", "nodeName"))
+        and ((at := event_time(e)) is None or at >= over)
+    ]
 
 
 def event_time(event: Object) -> datetime | None:

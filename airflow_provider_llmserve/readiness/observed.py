@@ -13,6 +13,8 @@ from typing import Any
 from airflow_provider_llmserve.readiness.state import Ask
 
 Object = Mapping[str, Any]
+Label = tuple[str, str]
+"""A label of a pod: the pod's uid, and the label's key."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,10 @@ class Observed:
     kinds: frozenset[str] = frozenset()
     replies: tuple[Reply, ...] = ()
     logs: tuple[PodLog, ...] = ()
-    gained: frozenset[tuple[str, str]] = frozenset()
-    """Labels (pod's uid, key) that pods were seen to gain, having been without them."""
+    gained: frozenset[Label] = frozenset()
+    """Labels that pods were seen to gain, having been without them."""
+    relabelled: frozenset[Label] = frozenset()
+    """Labels whose value was seen to change in place."""
 
     def answer(self, ask: Ask) -> Reply | None:
         """The last answer to that very question."""

@@ -12,8 +12,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_llmserve.readiness.causes import Cause, cause_in, system_of
-from airflow_provider_llmserve.readiness.containers import Container, containers, exit_trouble, unready_cause
-from airflow_provider_llmserve.readiness.events import event_text, events_about
+from airflow_provider_llmserve.readiness.containers import (
+    EXITS_OF_THE_WORLD,
+    Container,
+    containers,
+    exit_cause,
+    exit_trouble,
+    unready_cause,
+)
+from airflow_provider_llmserve.readiness.events import event_text, events_about, standing_warnings
 from airflow_provider_llmserve.readiness.fields import condition, is_true, items, moment, name_of, terminating, text
 from airflow_provider_llmserve.readiness.observed import Object, Observed
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
@@ -22,9 +29,18 @@ from airflow_provider_llmserve.readiness.state import Evidence, Verdict
 SCHEDULING_GRACE = timedelta(minutes=5)
 """How long a pod may wait for a node before that is a failure: a node pool needs minutes to grow."""
 
+QUOTED = 1000
+"""Characters that are quoted of what the cluster says; an event holds 1,024."""
+
 _CREATING = ("", "ContainerCreating", "PodInitializing")
+_GENERAL = ("volume_not_mounted", "sandbox_not_made", "pod_not_started")
+"""Words for an event that no row knows, the one that says most first."""
 _PULLING = ("ErrImagePull", "ImagePullBackOff")
-_BEFORE_START = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
+_SERVERS = ("server", "kserve-container")
+"""Names of the container that serves the model, in all runtimes."""
+_REFUSES_MISFITS = ("vllm", "ollama")
+_ORDINARY_UNREADY = ("ContainersNotReady", "PodCompleted", "PodFailed", "UnknownContainerStatuses", "")
+"""Reasons of a false condition Ready that say no more than its containers do (pkg/kubelet/status/generate.go)."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +76,7 @@ def diagnose_pod(
     ``system`` (a key of ``cause_table.FAMILY``) says what its main containers run where their images do not; ``grace`` is how
     long it may wait for a node.
     """
-    thrown_out = _thrown_out(pod, observed)
+    thrown_out = _thrown_out(pod, observed, system)
     if thrown_out or terminating(pod):
         return thrown_out
     if pod_ready(pod):
@@ -73,7 +89,7 @@ def diagnose_pod(
         trouble = _container_trouble(pod, one, observed, now, system)
         if trouble:
             return trouble
-    return _before_start(pod, observed, all_containers)
+    return _before_start(pod, observed, all_containers) or _said_of_the_pod(pod, all_containers)
 
 
 def worst(troubles: Iterable[PodTrouble | None], pods: int | None = None) -> PodTrouble | None:
@@ -124,8 +140,8 @@ class WantedLog:
 
 
 def logs_wanted(observed: Observed) -> tuple[WantedLog, ...]:
-    """Which logs would help: of containers that ended, of those that run and fail their probe, and of all that run once a request
-    was answered by a 5xx."""
+    """Which logs would help: of containers that ended, of those that run and fail their probe, of all that run once a request was
+    answered by a 5xx, and once of each ready server that may have made up weights (``readiness.weights``)."""
     wanted: dict[WantedLog, None] = {}
     broken = any(r.status >= 500 for r in observed.replies)
     for pod in observed.of("Pod"):
@@ -138,6 +154,8 @@ def logs_wanted(observed: Observed) -> tuple[WantedLog, ...]:
                 wanted[WantedLog(name, one.name, previous=not one.ended_now, restarts=one.restarts)] = None
             elif one.running and (broken or (not one.ready and unhealthy)):
                 wanted[WantedLog(name, one.name, growing=True, restarts=one.restarts)] = None
+            elif one.running and one.ready and one.name in _SERVERS and system_of(one.spec) not in _REFUSES_MISFITS:
+                wanted[WantedLog(name, one.name, restarts=one.restarts)] = None
     return tuple(wanted)
 
 
@@ -148,15 +166,15 @@ def _trouble(
         pod=name_of(pod),
         reason=cause.reason,
         summary=summary,
-        detail=cause.line,
+        detail=cause.line[:QUOTED],
         advice=cause.advice,
-        evidence=(Evidence(f"Pod {name_of(pod)}", field, value, since.isoformat() if since else ""),),
+        evidence=(Evidence(f"Pod {name_of(pod)}", field, value[:QUOTED], since.isoformat() if since else ""),),
         since=since,
         fatal=REASONS[cause.reason].impossible if fatal is None else fatal,
     )
 
 
-def _thrown_out(pod: Object, observed: Observed) -> PodTrouble | None:
+def _thrown_out(pod: Object, observed: Observed, system: str) -> PodTrouble | None:
     """Evicted, preempted, or lost with its node. Sources: pkg/kubelet/eviction, node lifecycle and taint eviction controllers."""
     reason, message = text(pod, "status", "reason"), text(pod, "status", "message")
     target = condition(pod, "DisruptionTarget")
@@ -173,9 +191,7 @@ def _thrown_out(pod: Object, observed: Observed) -> PodTrouble | None:
             pod, found, REASONS[cause.reason].meaning, field=field, value=reason or text(by_condition, "reason"), since=since
         )
     if text(pod, "status", "phase") == "Failed" and not terminating(pod):
-        ended = [one for one in containers(pod) if one.last_exit]
-        line = message or (ended[0].describe_exit() if ended else "")
-        return _trouble(pod, Cause("pod_failed", line), "the pod ended", field="status.phase", value="Failed", since=None)
+        return _failed(pod, observed, system)
     ready = condition(pod, "Ready")
     for event in events_about(observed, pod, "NodeNotReady"):
         # The node lifecycle controller turns Ready off and says so by an event; the kubelet cannot speak any more.
@@ -192,15 +208,24 @@ def _thrown_out(pod: Object, observed: Observed) -> PodTrouble | None:
     return None
 
 
+def _failed(pod: Object, observed: Observed, system: str) -> PodTrouble:
+    """A corpse that nobody threw out: what a container of it died of, else what its status says."""
+    reason, message = text(pod, "status", "reason"), text(pod, "status", "message")
+    ended = next((one for one in containers(pod) if one.last_exit), None)
+    cause = exit_cause(pod, ended, observed, system_of(ended.spec) or system) if ended else Cause("pod_failed", "")
+    word = "pod_failed" if cause.reason in ("container_restarting", "crash_loop") else cause.reason
+    line = "; ".join(filter(None, (message, cause.line))) or (ended.describe_exit() if ended else "")
+    found = Cause(word, line, None if word == "pod_failed" else cause.advice)
+    value = f"Failed ({reason})" if reason else "Failed"
+    return _trouble(pod, found, "the pod ended", field="status.phase", value=value, since=None, fatal=False)
+
+
 def _unscheduled(pod: Object, observed: Observed, now: datetime, grace: timedelta) -> PodTrouble | None:
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") != "False":
         return None
     reason, message = text(scheduled, "reason"), text(scheduled, "message")
-    cause = cause_in("condition", reason, message)
-    if cause is None:
-        return None
-    cause = replace(cause, line=message)
+    cause = replace(cause_in("condition", reason, message) or Cause("unschedulable", ""), line=message or reason)
     if cause.reason in ("pvc_unbound", "pvc_missing"):
         cause = _claim_cause(pod, observed) or cause
     since = moment(scheduled, "lastTransitionTime") or moment(pod, "metadata", "creationTimestamp")
@@ -214,7 +239,8 @@ def _unscheduled(pod: Object, observed: Observed, now: datetime, grace: timedelt
         field="conditions[PodScheduled]",
         value=reason,
         since=since,
-        fatal=late or REASONS[cause.reason].impossible,
+        # Nodes may still come for whatever lacks a node, also in a volume's zone; nothing comes for a class that does not exist.
+        fatal=late or (REASONS[cause.reason].impossible and not cause.reason.startswith("unschedulable")),
     )
 
 
@@ -238,12 +264,14 @@ def _container_trouble(pod: Object, one: Container, observed: Observed, now: dat
         return _pull_trouble(pod, one, observed, reason, message)
     if one.last_exit:
         return _exit(pod, one, observed, now, system)
-    cause = cause_in("waiting", reason, message, system) if reason not in _CREATING else None
-    if cause:
+    if reason not in _CREATING or message:
+        loops = reason == "CrashLoopBackOff"  # and nothing is left of how it ended
+        general = Cause("crash_loop" if loops else "container_create_failed", "")
+        cause = cause_in("waiting", reason, message, system) or general
+        fatal = one.exits >= EXITS_OF_THE_WORLD if cause is general and loops else None
         found = replace(cause, line=message or cause.line)
-        trouble = _trouble(
-            pod, found, f"container {one.name}: {reason}", field=f"{one.field}.state.waiting.reason", value=reason, since=None
-        )
+        field = f"{one.field}.state.waiting.reason"
+        trouble = _trouble(pod, found, f"container {one.name}: {reason}", field=field, value=reason, since=None, fatal=fatal)
         return replace(trouble, container=one.name)
     if one.running and not one.ready and not one.init:
         slow = unready_cause(pod, one, observed, system)
@@ -265,7 +293,9 @@ def _pull_trouble(pod: Object, one: Container, observed: Observed, reason: str, 
         if cause and cause.reason != "image_pull_failed":
             break
     if cause is None or cause.reason == "image_pull_failed":
-        cause, line = Cause("image_pull_failed", ""), message or next(iter(failures), "")
+        more = max(failures, key=len, default="")
+        cause = Cause("image_pull_failed", "")
+        line = "; ".join(filter(None, (message, more if more not in message else "")))
     if cause.reason in ("image_pull_denied", "image_pull_failed") and events_about(
         observed, pod, "FailedToRetrieveImagePullSecret"
     ):
@@ -290,12 +320,13 @@ def _exit(pod: Object, one: Container, observed: Observed, now: datetime, system
         return None
     cause, fatal = found
     ended: Mapping[str, Any] = one.last_exit
+    how = f"{text(ended, 'reason')} {ended.get('exitCode', '')}".strip()
     trouble = _trouble(
         pod,
         cause,
         f"container {one.name} {one.describe_exit()}",
         field=f"{one.field}.{'state' if one.ended_now else 'lastState'}.terminated",
-        value=f"{text(ended, 'reason')} {ended.get('exitCode', '')}".strip(),
+        value=": ".join(filter(None, (how, text(ended, "message")))),
         since=moment(ended, "finishedAt"),
         fatal=fatal,
     )
@@ -303,19 +334,40 @@ def _exit(pod: Object, one: Container, observed: Observed, now: datetime, system
 
 
 def _before_start(pod: Object, observed: Observed, all_containers: list[Container]) -> PodTrouble | None:
-    """Volumes and Secrets that keep every container from being made show in events only."""
+    """Volumes, sandbox, Secrets: what keeps every container from being made shows in events only.
+
+    A text that is known comes before one that is not, whichever is the newer.
+    """
     if any(one.running or one.last_exit for one in all_containers):
         return None
-    for event in events_about(observed, pod, *_BEFORE_START):
-        cause = cause_in("event", text(event, "reason"), event_text(event))
-        if cause:
-            found = replace(cause, line=event_text(event))
-            return _trouble(
-                pod,
-                found,
-                "the pod's containers cannot be made",
-                field=f"Event {text(event, 'reason')}",
-                value=event_text(event),
-                since=None,
-            )
+    told = [
+        (e, cause_in("event", text(e, "reason"), event_text(e)) or Cause("pod_not_started", ""))
+        for e in standing_warnings(observed, pod)
+    ]
+    if not told:
+        return None
+    event, cause = min(told, key=lambda one: _GENERAL.index(one[1].reason) if one[1].reason in _GENERAL else -1)
+    found = replace(cause, line=event_text(event))
+    return _trouble(
+        pod,
+        found,
+        "the pod's containers cannot be made",
+        field=f"Event {text(event, 'reason')}",
+        value=event_text(event),
+        since=None,
+    )
+
+
+def _said_of_the_pod(pod: Object, all_containers: list[Container]) -> PodTrouble | None:
+    """What the pod's own status says where its containers say nothing."""
+    ready = condition(pod, "Ready")
+    reason, message = text(ready, "reason"), text(ready, "message")
+    if ready.get("status") == "False" and reason not in _ORDINARY_UNREADY:
+        held = Cause("readiness_failing", message or reason)
+        since = moment(ready, "lastTransitionTime")
+        return _trouble(pod, held, "the pod is held unready", field="conditions[Ready]", value=reason, since=since)
+    reason, message = text(pod, "status", "reason"), text(pod, "status", "message")
+    if (reason or message) and not any(one.running for one in all_containers):
+        said = Cause("pod_not_started", message or reason)
+        return _trouble(pod, said, "the pod does not start", field="status.reason", value=reason, since=None)
     return None

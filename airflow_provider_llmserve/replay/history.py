@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_llmserve.owner import digest
-from airflow_provider_llmserve.readiness.basis import basis_of, with_gains
+from airflow_provider_llmserve.readiness.basis import basis_of
 from airflow_provider_llmserve.readiness.fields import labels_of, mapping, moment, name_of, terminating, text, uid_of
+from airflow_provider_llmserve.readiness.labels_seen import LabelsSeen
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed, PodLog, Reply
 from airflow_provider_llmserve.readiness.pods import pod_ready
 from airflow_provider_llmserve.readiness.state import Ask
@@ -214,7 +215,7 @@ class _Seen:
         self.objects: dict[tuple[str, ...], Object] = {}
         self.replies: dict[Ask, tuple[float, Reply]] = {}
         self.rests_on: dict[Ask, str] = {}
-        self.gained: set[tuple[str, str]] = set()
+        self.labels = LabelsSeen()
         self.logs: dict[tuple[str, str, bool], PodLog] = {}
         self.labelled: dict[tuple[str, str], tuple[str, datetime]] = {}
         self.fixed = _manager_config(history)
@@ -238,7 +239,8 @@ class _Seen:
             kinds=self.history.kinds,
             replies=tuple(r for asked, r in self.replies.values() if not r.answered or (alive and self._holds(r, asked))),
             logs=tuple(self.logs.values()),
-            gained=frozenset(self.gained),
+            gained=self.labels.gained,
+            relabelled=self.labels.changed,
         )
 
     def _settle(self, t: float) -> None:
@@ -281,7 +283,7 @@ class _Seen:
             self.objects.pop(key, None)
         else:
             if key[0] == "Pod":
-                self.gained = with_gains(self.gained, self.objects.get(key), found)
+                self.labels = self.labels.after(self.objects.get(key), found)
             self.objects[key] = self._with_label_times(found, line["t"]) if key[0] == "Pod" else found
 
     def _with_label_times(self, pod: Object, t: float) -> Object:

@@ -82,6 +82,8 @@ def _lora_findings(spec: KubeAIText) -> Iterator[str]:
     """What vLLM is told about LoRA against what the spec serves: KubeAI adds ``--enable-lora`` alone."""
     if not spec.adapters or spec.engine != "VLLM":
         return
+    if any(_flag(item) == "enable-lora" for item in spec.args):
+        yield "args: KubeAI adds --enable-lora itself where there are adapters; leave it out"
     highest = max(spec.adapters, key=lambda a: a.rank or 0)
     limit = _number(spec.args, "max-lora-rank", _DEFAULT_MAX_LORA_RANK)
     if limit is not None and highest.rank is not None and highest.rank > limit:
@@ -103,15 +105,20 @@ def kubeai_notes(spec: KubeAIText) -> Iterator[str]:
         )
 
 
+def _flag(item: str) -> str:
+    """The flag that an argument gives, without its value; vLLM takes underscores for hyphens."""
+    return item.partition("=")[0][2:].replace("_", "-") if item.startswith("--") else ""
+
+
 def _number(args: tuple[str, ...], flag: str, default: int) -> int | None:
     """The last value of ``--flag`` in ``args``, ``default`` where it is absent, None where it is no number.
 
-    vLLM takes underscores for hyphens, and the value in the same item or in the next.
+    vLLM takes the value in the same item or in the next.
     """
     value: str | None = None
     for item, following in zip(args, (*args[1:], ""), strict=False):
-        key, equals, rest = item.partition("=")
-        if key.startswith("--") and key[2:].replace("_", "-") == flag:
+        if _flag(item) == flag:
+            _, equals, rest = item.partition("=")
             value = rest if equals else following
     if value is None:
         return default

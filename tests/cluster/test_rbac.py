@@ -33,7 +33,9 @@ pytestmark = pytest.mark.cluster
 
 RBAC = {d["kind"]: d for d in yaml.safe_load_all((Path(__file__).parents[2] / "deploy" / "rbac.yaml").read_text())}
 SPECS: dict[str, ServeSpec] = {
-    "kubeai": KubeAIText.parse({"url": "hf://a/b", "model_name": "m", "secrets": ["given", "conn:hub"], "args": ["--x"]}),
+    "kubeai": KubeAIText.parse(
+        {"url": "hf://a/b", "model_name": "m", "secrets": ["given", "conn:hub"], "args": ["--x"], "priority_class": "none"}
+    ),
     "deployment": HuggingFaceServe.parse(
         {
             "path": "hf://a/b",
@@ -42,7 +44,16 @@ SPECS: dict[str, ServeSpec] = {
             "secrets": ["given", "conn:hub"],
             "service_account": "default",
             "service_name": "m-alias",
-            "volumes": [{"volume_type": "persistent_volume_claim", "name": "v", "mount_path": "/v", "spec": {"size": "1Gi"}}],
+            "priority_class": "none",
+            "runtime_class": "none",
+            "volumes": [
+                {
+                    "volume_type": "persistent_volume_claim",
+                    "name": "v",
+                    "mount_path": "/v",
+                    "spec": {"size": "1Gi", "storageClass": "none"},
+                }
+            ],
         }
     ),
     "inferenceservice": HuggingFaceServe.parse(

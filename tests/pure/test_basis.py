@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.damage import FOREIGN, GONE, paths, put
 
-from airflow_provider_llmserve.readiness.basis import basis_of, with_gains
+from airflow_provider_llmserve.readiness.basis import basis_of
+from airflow_provider_llmserve.readiness.labels_seen import LabelsSeen
 
 POD: dict[str, Any] = {
     "metadata": {"uid": "u", "labels": {"a": "1"}},
@@ -48,27 +49,28 @@ def labelled(**labels: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("seen", "gained"),
+    ("seen", "gained", "changed"),
     [
-        ([labelled(a="1")], set()),
-        ([labelled(), labelled(a="1")], {("u", "a")}),
-        ([labelled(a="1"), labelled(a="2")], set()),
-        ([labelled(a="1"), labelled(), labelled(a="2")], {("u", "a")}),
-        ([labelled(), labelled(a="1"), labelled(a="2")], set()),
-        ([labelled(), labelled(a="1"), labelled()], set()),
-        ([labelled(), labelled(a="1"), labelled(a="1", b="1")], {("u", "a"), ("u", "b")}),
+        ([labelled(a="1")], "", ""),
+        ([labelled(), labelled(a="1")], "a", ""),
+        ([labelled(a="1"), labelled(a="2")], "", "a"),
+        ([labelled(a="1"), labelled(), labelled(a="2")], "a", ""),
+        ([labelled(a="1"), labelled(a="2"), labelled(), labelled(a="2")], "a", ""),
+        ([labelled(), labelled(a="1"), labelled(a="2")], "", "a"),
+        ([labelled(), labelled(a="1"), labelled()], "", ""),
+        ([labelled(), labelled(a="1"), labelled(a="1", b="1")], "ab", ""),
     ],
 )
-def test_which_labels_came_while_we_looked(seen: list[dict[str, Any]], gained: set[tuple[str, str]]) -> None:
-    known: set[tuple[str, str]] = set()
+def test_which_labels_came_while_we_looked(seen: list[dict[str, Any]], gained: str, changed: str) -> None:
+    known = LabelsSeen()
     for before, after in zip([None, *seen], seen, strict=False):
-        known = with_gains(known, before, after)
-    assert known == gained
+        known = known.after(before, after)
+    assert known == LabelsSeen(frozenset(("u", k) for k in gained), frozenset(("u", k) for k in changed))
 
 
 @given(st.sampled_from(list(paths(POD))), st.sampled_from([GONE, *FOREIGN]))
 def test_nothing_breaks_it(path: Any, value: Any) -> None:
     damaged = put(POD, path, value)
     basis_of([damaged, POD])
-    with_gains(set(), damaged, POD)
-    with_gains(set(), POD, damaged)
+    LabelsSeen().after(damaged, POD)
+    LabelsSeen().after(POD, damaged)

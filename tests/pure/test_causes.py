@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from support.history import CASES
 
 from airflow_provider_llmserve.readiness.cause_table import FAMILY, ROWS, Place, Sign
-from airflow_provider_llmserve.readiness.causes import cause_in, cause_in_log, last_line, sign_in, system_of, tidy
+from airflow_provider_llmserve.readiness.causes import cause_in, cause_in_log, sign_in, system_of
+from airflow_provider_llmserve.readiness.log_lines import last_line, tidy
 from airflow_provider_llmserve.readiness.reasons import REASONS
 
 LOGS = [json.loads(x) for x in gzip.decompress((CASES / "huggingfaceserver-logs.ndjson.gz").read_bytes()).splitlines()]

@@ -8,7 +8,16 @@ import pytest
 
 from airflow_provider_llmserve.runtimes import runtime_for
 from airflow_provider_llmserve.runtimes.huggingface.kserve import DISABLE_AUTO_UPDATE
-from airflow_provider_llmserve.runtimes.kinds import CRD, INFERENCE_SERVICE, PVC, SECRET, SERVICE_ACCOUNT
+from airflow_provider_llmserve.runtimes.kinds import (
+    CRD,
+    INFERENCE_SERVICE,
+    PRIORITY_CLASS,
+    PVC,
+    RUNTIME_CLASS,
+    SECRET,
+    SERVICE_ACCOUNT,
+    STORAGE_CLASS,
+)
 from airflow_provider_llmserve.runtimes.parts import Facts, Lookup
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
@@ -16,9 +25,13 @@ from airflow_provider_llmserve.specs import HuggingFaceServe
 CONNECTION = Settings(
     platform="kubernetes",
     namespace="serving",
-    profiles={"a100": {"node_selector": {"gpu": "a100"}}, "bad": {"nodes": 1, "resources": {"memory": "1"}}},
+    profiles={
+        "a100": {"node_selector": {"gpu": "a100"}, "priority_class": "gpu"},
+        "bad": {"nodes": 1, "resources": {"memory": "1"}},
+    },
 )
 BASE = {"path": "hf://acme/bert", "model_name": "bert"}
+EPHEMERAL = {"volume_type": "ephemeral", "name": "scratch", "mount_path": "/x"}
 KSERVE = {**BASE, "runtime": "inferenceservice"}
 
 
@@ -45,6 +58,14 @@ def findings(fields: dict[str, Any], facts: dict[Lookup, Any] | None = None, nam
         ({"registry_secret": "reg"}, {Lookup(SECRET, "reg"): None}, "Secret 'reg'"),
         ({"service_account": "models"}, {Lookup(SERVICE_ACCOUNT, "models"): None}, "ServiceAccount 'models'"),
         ({"path": "pvc://weights/m"}, {Lookup(PVC, "weights"): None}, "PersistentVolumeClaim 'weights'"),
+        ({"priority_class": "high"}, {Lookup(PRIORITY_CLASS, "high"): None}, "PriorityClass 'high' does not exist"),
+        ({"profile": "a100"}, {Lookup(PRIORITY_CLASS, "gpu"): None}, "kubectl get priorityclass"),
+        ({"runtime_class": "nvidia"}, {Lookup(RUNTIME_CLASS, "nvidia"): None}, "RuntimeClass 'nvidia' does not exist"),
+        (
+            {"volumes": [{**EPHEMERAL, "spec": {"size": "1Gi", "storageClass": "fast"}}]},
+            {Lookup(STORAGE_CLASS, "fast"): None},
+            "StorageClass 'fast' does not exist",
+        ),
         (
             {"volumes": [{"volume_type": "shared_volume", "name": "team", "mount_path": "/x"}]},
             {Lookup(PVC, "team"): None},
@@ -163,3 +184,16 @@ def test_notes() -> None:
     assert notes({**mirrored, "image": "registry.example.com/hf:v0.20.0-gpu"}) == []
     assert not any("-gpu" in n for n in notes({**mirrored, "image": "registry.example.com/hf@sha256:00"}))
     assert "600 s" in notes({**KSERVE, "startup_seconds": 601})[0]
+
+
+@pytest.mark.parametrize("base", [BASE, KSERVE])
+def test_a_class_that_may_not_be_read_is_no_finding_and_one_that_is_there_neither(base: dict[str, Any]) -> None:
+    volumes = [{**EPHEMERAL, "spec": {"storageClass": "fast"}}]
+    spec = HuggingFaceServe.parse({**base, "profile": "a100", "runtime_class": "nvidia", "volumes": volumes})
+    runtime = runtime_for(spec)
+    asked = set(runtime.lookups(spec, name="bert", settings=CONNECTION))
+    classes = {Lookup(PRIORITY_CLASS, "gpu"), Lookup(RUNTIME_CLASS, "nvidia"), Lookup(STORAGE_CLASS, "fast")}
+    assert classes <= asked
+    for facts in ({}, {key: {"metadata": {}} for key in classes}):
+        found = runtime.findings(spec, name="bert", settings=CONNECTION, facts=Facts(facts))
+        assert not any("Class" in one for one in found), found

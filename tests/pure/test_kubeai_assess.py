@@ -96,12 +96,12 @@ def judge(
     replies: tuple[Reply, ...] = (),
     kinds: frozenset[str] = KINDS,
     uid: str = "u",
-    gained: frozenset[tuple[str, str]] = frozenset(),
+    **seen_of_labels: frozenset[tuple[str, str]],
 ) -> Verdict:
     stored = {"kind": "Model", "metadata": {"name": "m", "namespace": "ai"}, "spec": live["spec"]}
     expected = Expected(stored, ASKED, MARK, uid=uid)
     seen = (live, *(lease(),) * (not any(o["kind"] == "Lease" for o in objects)), *objects)
-    return hear(assess, expected, Observed(seen, kinds, replies, gained=gained), NOW)
+    return hear(assess, expected, Observed(seen, kinds, replies, **seen_of_labels), NOW)
 
 
 def with_law(**over: Any) -> dict[str, Any]:
@@ -296,18 +296,20 @@ def test_an_adapter_lost_in_a_restart(restarts: int, reason: str) -> None:
     [
         (5, 600, False, "adapter_old_weights"),
         (5, 600, True, "proven"),
+        (59, 600, None, "adapter_old_weights"),
         (5, 30, False, "proven"),
         (20, 600, False, "proven"),
         (90, 600, False, "proven"),
     ],
-    ids=["early", "seen without it", "a new pod", "has stood", "from before our write"],
+    ids=["early", "seen without it", "changed in place", "a new pod", "has stood", "from before our write"],
 )
-def test_a_label_that_may_be_early(labelled: float, made: float, gained: bool, reason: str) -> None:
+def test_a_label_that_may_be_early(labelled: float, made: float, gained: bool | None, reason: str) -> None:
     """A new URL under an old name shows its new label while the old weights answer (reference/kubeai.md, adapter trap a)."""
     one = pod(adapters={"law": LAW}, labelled=labelled)
     one["metadata"]["creationTimestamp"] = stamp(NOW - timedelta(seconds=made))
-    seen = frozenset({("p1", "adapter.kubeai.org/law")}) if gained else frozenset[tuple[str, str]]()
-    assert judge(with_law(), one, replies=(reply(), reply("m_law")), gained=seen).reason == reason
+    label = frozenset({("p1", "adapter.kubeai.org/law")})
+    seen = {"gained": label} if gained else {"relabelled": label} if gained is None else {}
+    assert judge(with_law(), one, replies=(reply(), reply("m_law")), **seen).reason == reason
 
 
 def test_pods_that_are_no_part_of_it() -> None:

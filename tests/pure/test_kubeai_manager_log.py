@@ -144,7 +144,79 @@ def test_only_the_leaders_log_counts() -> None:
     assert assess(expected, before, NOW).reason == "adapter_not_loaded"
 
 
-def test_the_log_is_wanted_only_while_a_ready_pod_lacks_an_adapter() -> None:
+BIG = "load vllm adapter \"big\": unexpected status code: 500: Call to add_lora method failed: Worker failed with error 'LoRA rank 64 is greater than max_lora_rank 16.', please check the stack trace above for the root cause"
+
+
+def test_a_500_that_names_a_lasting_cause_is_a_refusal_too() -> None:
+    """As a real vLLM 0.32 says it (``recordings/kubeai-real``)."""
+    said = judge(line(BIG), line(BIG))
+    assert (said.reason, ends(said)) == ("adapter_rejected", True)
+    assert "(lora_rank_too_large)" in said.summary
+
+
+def no_pod(error: str, *, at: str = "2026-11-24T00:47:10Z", ago: int = 40, pods: int = 0, tries: int = 1) -> Verdict:
+    """What is said of a Model of one pod more than there are."""
+    expected, observed = seen(adapters=(), log="\n".join((line("x", name="other"), *[line(error, at=at)] * tries)))
+    model, pod, lease = observed.objects
+    more = {"minReplicas": pods + 1, "replicas": pods + 1}
+    pod["metadata"]["creationTimestamp"] = "2026-11-24T00:47:05Z"  # type: ignore[index]
+    look = Observed(({**model, "spec": {**model["spec"], **more}}, lease, *[pod][:pods]), observed.kinds, logs=observed.logs)
+    asked = {**expected.manifest, "spec": {**expected.manifest["spec"], **more}}
+    what = Expected(asked, NOW - timedelta(seconds=ago), "m1", uid="u")
+    assert logs_wanted(what, look, NOW) == (LogTail("kubeai-7d9f", "kubeai", 1000),)
+    return assess(what, look, NOW)
+
+
+CREATING = 'unable to execute plan: creating pod: pods "model-m-5d4-x" is forbidden: '
+SCC = 'unable to validate against any security context constraint: [provider "anyuid": Forbidden: not usable by user]'
+
+
+@pytest.mark.parametrize(
+    ("error", "word", "final"),
+    [
+        (f'{CREATING}pod rejected: RuntimeClass "nvidia" not found', "runtime_class_missing", True),
+        (f"{CREATING}no PriorityClass with name gpu-high was found", "priority_class_missing", True),
+        (f"{CREATING}exceeded quota: team, requested: pods=1, used: pods=1, limited: pods=1", "quota_exceeded", False),
+        (f"{CREATING}failed quota: team: must specify limits.memory for: server", "quota_needs_limits", True),
+        (f"{CREATING}maximum memory usage per Container is 1Gi, but limit is 2Gi", "limit_range", True),
+        (f'{CREATING}violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false', "pod_security", True),
+        (f"{CREATING}{SCC}", "pod_security", True),
+        ('creating pod: admission webhook "w" denied the request: no label', "webhook_denied", True),
+        ('creating pod: Internal error occurred: failed calling webhook "w": connection refused', "webhook_down", False),
+        (f"{CREATING}ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no label", "policy_denied", True),
+        (f'{CREATING}error looking up service account ai/m: serviceaccount "m" not found', "service_account_missing", False),
+        ('getting model config: resource profile not found: "a100"', "unknown_resource_profile", True),
+    ],
+)
+def test_why_no_pod_appears_is_said_at_once_with_the_managers_words(error: str, word: str, final: bool) -> None:
+    assert no_pod(error, ago=22).reason != word, "one line may be about the spec before ours"
+    assert no_pod(error).reason == word
+    said = no_pod(error, ago=22, tries=2)
+    assert (said.reason, ends(said)) == (word, final)
+    assert error in said.detail
+    assert said.advice
+    assert error in said.evidence[0].value
+
+
+def test_an_unknown_error_is_quoted_once_the_manager_had_its_time() -> None:
+    odd = 'unable to execute plan: creating pod: Pod "m" is invalid: spec.containers[0].env[3].name: Invalid value'
+    said = no_pod(odd)
+    assert (said.reason, ends(said), said.detail) == ("manager_rejects", False, f"reconciling adapters: {odd}")
+    assert no_pod(odd, ago=22).reason != "manager_rejects"
+    assert (
+        "pods of this version" in no_pod("Operation cannot be fulfilled: the object has been modified; please try again").detail
+    )
+
+
+def test_a_second_pod_that_is_refused_is_named_and_an_error_before_the_first_is_over() -> None:
+    refused = f'{CREATING}pod rejected: RuntimeClass "nvidia" not found'
+    said = no_pod(refused, pods=1)
+    assert (said.state, said.reason, ends(said)) == (State.DEGRADED, "runtime_class_missing", True)
+    assert no_pod(refused, pods=1, at="2026-11-24T00:47:01Z").reason == "pods_missing"
+    assert no_pod(refused, at="2026-11-24T00:46:01Z").reason == "manager_rejects"
+
+
+def test_the_log_is_wanted_only_while_a_pod_or_an_adapter_is_lacking() -> None:
     expected, observed = seen()
     assert logs_wanted(expected, observed, NOW) == (LogTail("kubeai-7d9f", "kubeai", 1000),)
     for holder in ("", "kubeai", "_1"):

@@ -67,4 +67,4 @@ def test_a_configuration_that_replaces_the_environment(op: str, path: str, lost:
     patches = {"modelServerPods": {"jsonPatches": [{"op": op, "path": path, "value": []}]}}
     system = config.of({"data": {"system.yaml": json.dumps(patches)}})
     assert system is not None
-    assert system.patches_environment == lost
+    assert bool(system.env_patch) == lost

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, CRD, LEASE, MODEL, SECRET
+from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, CRD, LEASE, MODEL, PRIORITY_CLASS, SECRET
 from airflow_provider_llmserve.runtimes.kubeai import findings, lookups
 from airflow_provider_llmserve.runtimes.parts import Facts, Lookup
 from airflow_provider_llmserve.settings import Settings
@@ -35,6 +35,7 @@ def told(
         Lookup(LEASE, "cc6bca10.substratus.ai"): {"spec": {}},
         Lookup(MODEL, "m"): None,
         **{Lookup(SECRET, s): {} for s in parsed.secrets},
+        **{Lookup(PRIORITY_CLASS, c): {} for c in filter(None, [parsed.priority_class])},
     }
     assert set(lookups(parsed, name="m", settings=CONNECTION)) == set(objects)
     for lookup in objects:
@@ -49,13 +50,14 @@ LEADER = ("Lease", "cc6bca10.substratus.ai")
 
 
 def test_nothing_to_say_where_all_is_well() -> None:
-    assert told({"secrets": ["hub"], "profile": "gpu", "cache_profile": "shared"}) == []
+    assert told({"secrets": ["hub"], "profile": "gpu", "cache_profile": "shared", "priority_class": "high"}) == []
 
 
 @pytest.mark.parametrize(
     ("spec", "found", "words"),
     [
         ({}, {("CustomResourceDefinition", "models.kubeai.org"): None}, "not installed"),
+        ({"priority_class": "high"}, {("PriorityClass", "high"): None}, "PriorityClass high does not exist"),
         ({}, {("CustomResourceDefinition", "models.kubeai.org"): {"spec": {"versions": [{"name": "v2"}]}}}, "does not serve"),
         ({}, {CONFIG: None, LEADER: None}, "does not run in namespace ai"),
         ({"profile": "h100"}, {}, "profile: KubeAI knows no resource profile 'h100'; it has cpu, gpu"),
@@ -98,3 +100,31 @@ def test_a_newer_kubeais_engines_pass(enum: Any) -> None:
     version = {"name": "v1", "schema": {"openAPIV3Schema": {"properties": {"spec": {"properties": {"engine": {"enum": enum}}}}}}}
     found = {("CustomResourceDefinition", "models.kubeai.org"): {"spec": {"versions": [version]}}, CONFIG: {"data": {}}}
     assert told({"engine": "SGLang"}, found) == []
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        ({"op": "add", "path": "/spec/containers/0/env", "value": []}, "add /spec/containers/0/env"),
+        ({"op": "replace", "path": "/spec/containers/0/env", "value": []}, "replace /spec/containers/0/env"),
+        ({"op": "remove", "path": "/spec/containers/0/env"}, "remove /spec/containers/0/env"),
+        ({"op": "replace", "path": "/spec/containers/0", "value": {}}, "replace /spec/containers/0"),
+        ({"op": "add", "path": "/spec/containers", "value": []}, "add /spec/containers"),
+        ({"op": "replace", "path": "/spec", "value": {}}, "replace /spec"),
+        ({"op": "move", "from": "/spec/containers/0/env", "path": "/spec/x"}, "move from /spec/containers/0/env"),
+        ({"op": "add", "path": "/spec/containers/0/env/-", "value": {"name": "A"}}, ""),
+        ({"op": "add", "path": "/spec/containers/0", "value": {"name": "sidecar"}}, ""),
+        ({"op": "add", "path": "/spec/containers/-", "value": {"name": "sidecar"}}, ""),
+        ({"op": "replace", "path": "/spec/containers/0/image", "value": "mirror/x"}, ""),
+        ({"op": "add", "path": "/spec/containers/0/envFrom", "value": []}, ""),
+        ({"op": "test", "path": "/spec/containers/0/env", "value": []}, ""),
+        ("nonsense", ""),
+    ],
+)
+def test_a_patch_that_leaves_no_environment_is_named(patch: Any, why: str) -> None:
+    """Our mark is a variable of the Model; without it no pod could ever be told to be of this change."""
+    system = {**SYSTEM, "modelServerPods": {"jsonPatches": [patch]}}
+    found = told({}, {CONFIG: {"data": {"system.yaml": json.dumps(system)}}})
+    assert len(found) == bool(why)
+    assert all(f"modelServerPods.jsonPatches: {why})" in one for one in found)
+    assert told({}, {CONFIG: {"data": {"system.yaml": json.dumps({**SYSTEM, "modelServerPods": {"jsonPatches": 5}})}}}) == []

@@ -50,6 +50,7 @@ def seen(row: Mapping[str, Any]) -> tuple[dict[str, Any], Observed, datetime]:
             "metadata": {"name": f"e{i}"},
             "reason": e["reason"],
             "message": e["message"],
+            "lastTimestamp": e.get("at"),
             "involvedObject": e.get("about") or {"kind": "Pod", "name": "p", "uid": "u"},
         }
         for i, e in enumerate(row.get("events", ()))

@@ -61,6 +61,8 @@ def test_kubeai_serves_it(spec: dict[str, Any]) -> None:
         ({"url": "s3://a/b", "engine": "Infinity", "features": ["TextEmbedding"]}, "only with a cache_profile"),
         ({**HF, "adapters": lora("a", rank=17)}, "adapter 'a' has rank 17, but vLLM takes 16 at most; add '--max-lora-rank=32'"),
         ({**HF, "adapters": lora("a", rank=600)}, "vLLM serves ranks up to 512"),
+        ({**HF, "adapters": lora("a"), "args": ["--enable-lora"]}, "KubeAI adds --enable-lora itself"),
+        ({**HF, "adapters": lora("a"), "args": ["--enable_lora=True"]}, "KubeAI adds --enable-lora itself"),
     ],
 )
 def test_kubeai_cannot_serve_it(spec: dict[str, Any], expected: str) -> None:
@@ -117,6 +119,13 @@ def test_a_cluster_cannot_serve_it(spec: dict[str, Any], expected: str) -> None:
         (3, ["--max-loras=3"], ""),
         (3, ["--max-cpu-loras=8"], "3 adapters, of which vLLM computes with 1 at once (--max-loras) and swaps in the one"),
         (3, ["--max-loras", "2", "--max_cpu_loras", "2"], "; 2 stay in memory (--max-cpu-loras), the others are read anew"),
+        (
+            3,
+            ["--max-loras", "2", "--max-cpu-loras=4"],
+            "3 adapters, of which vLLM computes with 2 at once (--max-loras) and swaps",
+        ),
+        (3, ["--max_loras", "2", "--max-cpu-loras", "3"], "3 adapters, of which vLLM computes with 2 at once"),
+        (3, ["--max_loras=2", "--max_cpu_loras=2"], "; 2 stay in memory (--max-cpu-loras), the others are read anew"),
         (3, ["--max-loras=many"], ""),
     ],
 )

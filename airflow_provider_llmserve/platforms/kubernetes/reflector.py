@@ -11,12 +11,14 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from airflow_provider_llmserve.errors import AccessDenied, LLMServeError
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.wire import back_off
-from airflow_provider_llmserve.readiness.basis import with_gains
+from airflow_provider_llmserve.readiness.labels_seen import LabelsSeen
 from airflow_provider_llmserve.readiness.observed import Observed
 from airflow_provider_llmserve.runtimes.kinds import POD
 from airflow_provider_llmserve.runtimes.parts import Watched
@@ -33,7 +35,7 @@ DENIED = 30.0
 class _Collection:
     watched: Watched
     objects: dict[str, Object] = field(default_factory=dict)
-    gained: set[tuple[str, str]] = field(default_factory=set)
+    labels: LabelsSeen = field(default_factory=LabelsSeen)
     tried: bool = False
     listed: bool = False
     fault: str = ""
@@ -45,7 +47,7 @@ class _Collection:
     def put(self, uid: str, thing: Object) -> None:
         """What it is now."""
         if self.watched.kind == POD:
-            self.gained = with_gains(self.gained, self.objects.get(uid), thing)
+            self.labels = self.labels.after(self.objects.get(uid), thing)
         self.objects[uid] = thing
 
     def take(self, event: Object) -> bool:
@@ -89,13 +91,15 @@ class Reflector:
     def snapshot(self) -> Observed:
         """What is known now. ``kinds`` leaves out what we may not read, so that its absence proves nothing."""
         objects: dict[str, Any] = {}
+        labels = reduce(or_, (c.labels for c in self._collections), LabelsSeen())
         unread = {c.watched.kind.kind for c in self._collections if not c.listed}
         for collection in self._collections:
             objects.update(collection.objects)
         return Observed(
             objects=tuple(objects.values()),
             kinds=frozenset(c.watched.kind.kind for c in self._collections) - unread,
-            gained=frozenset().union(*(c.gained for c in self._collections)),
+            gained=labels.gained,
+            relabelled=labels.changed,
         )
 
     def blind(self) -> str:

@@ -34,8 +34,8 @@ ROUNDS = 3
 """Rounds of questions within one verdict: an answer may lead to a further question."""
 FRESH = timedelta(seconds=30)
 """How old an answer may be that a verdict rests on, by our own clock."""
-TAIL = 100
-"""Lines of a container's log."""
+TAIL = 1000
+"""Lines of a container's log: vLLM names the cause some hundred lines before its last."""
 TAIL_PAUSE = 3.0
 """Seconds between two reads of the log of a running container."""
 

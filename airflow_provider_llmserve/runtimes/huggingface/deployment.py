@@ -24,6 +24,7 @@ from airflow_provider_llmserve.runtimes.huggingface.endpoint import call
 from airflow_provider_llmserve.runtimes.huggingface.flags import NEWEST_TAG
 from airflow_provider_llmserve.runtimes.huggingface.path import MODEL_DIR
 from airflow_provider_llmserve.runtimes.huggingface.preflight import (
+    CLASSES,
     common_findings,
     common_lookups,
     common_notes,
@@ -71,6 +72,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("", "serviceaccounts", ("get",), optional=True),
     Permission("", "services/proxy", ("get", "create"), optional=True),
     Permission("", "pods/proxy", ("get",), optional=True),
+    *CLASSES,
 )
 
 LABEL_NAME = "app.kubernetes.io/name"
@@ -160,7 +162,7 @@ def watched(name: str) -> list[Watched]:
 
 def lookups(spec: HuggingFaceServe, *, name: str, settings: Settings) -> list[Lookup]:
     """The Secrets, claims and account that the pods stand on, and the Services whose names we take."""
-    return list(common_lookups(spec))
+    return list(common_lookups(spec, settings))
 
 
 def findings(spec: HuggingFaceServe, *, name: str, settings: Settings, facts: Facts) -> list[str]:

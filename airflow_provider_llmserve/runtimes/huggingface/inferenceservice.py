@@ -31,6 +31,7 @@ from airflow_provider_llmserve.runtimes.huggingface.kserve import (
 )
 from airflow_provider_llmserve.runtimes.huggingface.path import hub_path
 from airflow_provider_llmserve.runtimes.huggingface.preflight import (
+    CLASSES,
     common_findings,
     common_lookups,
     common_notes,
@@ -84,6 +85,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("", "services/proxy", ("get", "create"), optional=True),
     Permission("", "pods/proxy", ("get",), optional=True),
     Permission("apiextensions.k8s.io", "customresourcedefinitions", ("get",), optional=True),
+    *CLASSES,
 )
 
 _ISVC_CRD = Lookup(CRD, "inferenceservices.serving.kserve.io")
@@ -132,7 +134,7 @@ def bounds(spec: HuggingFaceServe) -> tuple[int, int]:
 
 def lookups(spec: HuggingFaceServe, *, name: str, settings: Settings) -> list[Lookup]:
     """KServe itself, the object that stands there, and what the pods stand on."""
-    found = [*common_lookups(spec), _ISVC_CRD, Lookup(INFERENCE_SERVICE, name)]
+    found = [*common_lookups(spec, settings), _ISVC_CRD, Lookup(INFERENCE_SERVICE, name)]
     return [*found, _KNATIVE_CRD] if spec.deployment_mode == "Knative" else found
 
 

@@ -15,24 +15,42 @@ from airflow_provider_llmserve.runtimes.huggingface.command_line import command_
 from airflow_provider_llmserve.runtimes.huggingface.flags import Version
 from airflow_provider_llmserve.runtimes.huggingface.pod_rules import pod_findings
 from airflow_provider_llmserve.runtimes.huggingface.profile import overlaid
-from airflow_provider_llmserve.runtimes.kinds import PVC, SECRET, SERVICE_ACCOUNT, Kind
-from airflow_provider_llmserve.runtimes.parts import Facts, Lookup
+from airflow_provider_llmserve.runtimes.kinds import (
+    PRIORITY_CLASS,
+    PVC,
+    RUNTIME_CLASS,
+    SECRET,
+    SERVICE_ACCOUNT,
+    STORAGE_CLASS,
+    Kind,
+)
+from airflow_provider_llmserve.runtimes.parts import Facts, Lookup, Permission
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe
 from airflow_provider_llmserve.specs.huggingface_rules import huggingface_findings
 
+CLASSES = tuple(Permission(k.group, k.plural, ("get",), optional=True) for k in (PRIORITY_CLASS, RUNTIME_CLASS, STORAGE_CLASS))
+"""Rights to tell whether a class that a spec names exists."""
 _RESERVED_VOLUMES = ("model", "shm", "storage-secret")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
 
 
-def common_lookups(spec: HuggingFaceServe) -> Iterator[Lookup]:
-    """The objects that the pods stand on."""
+def common_lookups(spec: HuggingFaceServe, settings: Settings) -> Iterator[Lookup]:
+    """The objects that the pods stand on; classes are the cluster's, and may be read by whoever was given the ClusterRole."""
+    spec = laid_over(spec, settings)[0]
     for secret in dict.fromkeys([*spec.secrets, *filter(None, (spec.storage_secret, spec.registry_secret))]):
         yield Lookup(SECRET, secret)
     if spec.service_account:
         yield Lookup(SERVICE_ACCOUNT, spec.service_account)
     for claim in _existing_claims(spec):
         yield Lookup(PVC, claim)
+    if spec.priority_class:
+        yield Lookup(PRIORITY_CLASS, spec.priority_class)
+    if spec.runtime_class:
+        yield Lookup(RUNTIME_CLASS, spec.runtime_class)
+    for storage_class in dict.fromkeys(v.spec.get("storageClass", "") for v in spec.volumes):
+        if storage_class:
+            yield Lookup(STORAGE_CLASS, storage_class)
 
 
 def laid_over(spec: HuggingFaceServe, settings: Settings) -> tuple[HuggingFaceServe, list[str]]:
@@ -52,7 +70,7 @@ def common_findings(
     yield from pod_findings(laid_over(spec, settings)[0])
     yield from _image(image, settings)
     yield from _volumes(spec)
-    yield from _missing(spec, facts)
+    yield from _missing(spec, settings, facts)
 
 
 def common_notes(spec: HuggingFaceServe, version: Version | None) -> Iterator[str]:
@@ -95,12 +113,15 @@ def _existing_claims(spec: HuggingFaceServe) -> Iterator[str]:
             yield pod_template.claim_of(volume, "")
 
 
-def _missing(spec: HuggingFaceServe, facts: Facts) -> Iterator[str]:
+def _missing(spec: HuggingFaceServe, settings: Settings, facts: Facts) -> Iterator[str]:
     remedies: dict[Kind, Any] = {
         SECRET: "create it in the namespace first",
         SERVICE_ACCOUNT: "create it in the namespace first",
         PVC: "create the claim, or give spec.size to have one made",
+        PRIORITY_CLASS: "name one that does under priority_class: kubectl get priorityclass",
+        RUNTIME_CLASS: "name one that does under runtime_class: kubectl get runtimeclass",
+        STORAGE_CLASS: "name one that does under the volume's spec.storageClass: kubectl get storageclass",
     }
-    for lookup in common_lookups(spec):
+    for lookup in common_lookups(spec, settings):
         if present(facts, lookup.kind, lookup.name) is False:
             yield f"{lookup.kind.kind} {lookup.name!r} does not exist; {remedies[lookup.kind]}"

@@ -33,6 +33,7 @@ from airflow_provider_llmserve.readiness.rollout import (
     rollout_complete,
 )
 from airflow_provider_llmserve.readiness.state import Ask, Evidence, State, Verdict
+from airflow_provider_llmserve.readiness.weights import misfit_of
 from airflow_provider_llmserve.runtimes.mark import ANNOTATION, annotated
 from airflow_provider_llmserve.runtimes.rules import first
 
@@ -135,6 +136,11 @@ def _mark_lost(view: _View) -> Verdict | None:
     return verdict(trouble_state(fatal=True, serving=view.progress.serving), "mark_lost", said, evidence=[proof])
 
 
+def _made_up(view: _View) -> Verdict | None:
+    trouble = misfit_of(view.progress.pods, view.observed)
+    return None if trouble is None else trouble_verdict(trouble, serving=any(map(pod_ready, view.progress.old_pods)))
+
+
 def _enough(view: _View) -> Verdict | None:
     """An autoscaler adds pods, and those that must be there are."""
     enough, state = view.subject.enough, view.progress
@@ -159,7 +165,7 @@ def _rolls_out(view: _View) -> Verdict | None:
     return None
 
 
-RULES: Sequence[Callable[[_View], Verdict | None]] = (_nobody_acts, _zero, _mark_lost, _enough, _in_the_way, _rolls_out)
+RULES: Sequence[Callable[[_View], Verdict | None]] = (_nobody_acts, _zero, _mark_lost, _made_up, _enough, _in_the_way, _rolls_out)
 """First match wins; where none does the objects are right, and an answer decides."""
 
 

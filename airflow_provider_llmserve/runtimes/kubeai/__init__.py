@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, EVENT, JOB, LEASE, MODEL, POD, PVC, RESOURCE_QUOTA, Kind
+from airflow_provider_llmserve.runtimes.kinds import (
+    CONFIG_MAP,
+    EVENT,
+    JOB,
+    LEASE,
+    MODEL,
+    POD,
+    PRIORITY_CLASS,
+    PVC,
+    RESOURCE_QUOTA,
+    Kind,
+)
 from airflow_provider_llmserve.runtimes.kubeai import config, view
 from airflow_provider_llmserve.runtimes.kubeai.assess import assess, logs_wanted
 from airflow_provider_llmserve.runtimes.kubeai.endpoint import call, endpoint
@@ -56,6 +67,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission("batch", "jobs", _WATCH, optional=True),
     Permission("coordination.k8s.io", "leases", _READ, optional=True),
     Permission("apiextensions.k8s.io", "customresourcedefinitions", ("get",), optional=True),
+    Permission(PRIORITY_CLASS.group, PRIORITY_CLASS.plural, ("get",), optional=True),
 )
 
 

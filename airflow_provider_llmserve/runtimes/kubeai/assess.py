@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 
 from airflow_provider_llmserve.readiness.fields import name_of
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
-from airflow_provider_llmserve.readiness.pods import pod_ready
+from airflow_provider_llmserve.readiness.pods import pod_ready, trouble_verdict
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import State, Verdict
+from airflow_provider_llmserve.readiness.weights import misfit_of
 from airflow_provider_llmserve.runtimes.kubeai import adapters, blocked, deleting, manager_log
 from airflow_provider_llmserve.runtimes.kubeai.proof import prove
 from airflow_provider_llmserve.runtimes.kubeai.render import mark_in
@@ -37,10 +38,13 @@ def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
 
 
 def logs_wanted(expected: Expected, observed: Observed, now: datetime) -> tuple[LogTail, ...]:
-    """The manager's log, while pods that are right and ready lack an adapter."""
+    """The manager's log, while pods are lacking, or pods that are right and ready lack an adapter."""
     view = View(expected, observed, now)
-    lacking = expected.present and view.current and all(pod_ready(p) for p in view.current) and _unlabelled(view)
-    return manager_log.wanted(view) if lacking else ()
+    if not expected.present or view.model is None:
+        return ()
+    pods = len(view.current) < view.replicas or not view.seen_by_manager
+    adapter = all(pod_ready(p) for p in view.current) and bool(_unlabelled(view))
+    return manager_log.wanted(view) if pods or adapter else ()
 
 
 def _zero(view: View) -> Verdict | None:
@@ -56,6 +60,15 @@ def _zero(view: View) -> Verdict | None:
             State.SCALED_TO_ZERO, "replicas_absent", f"Model {view.name}: autoscalingDisabled without replicas: no pods"
         )
     return verdict(State.SCALED_TO_ZERO, "stopped", f"Model {view.name} is stopped")
+
+
+def _made_up(view: View) -> Verdict | None:
+    trouble = misfit_of(view.current, view.observed)
+    return (
+        None
+        if trouble is None
+        else trouble_verdict(trouble, serving=any(pod_ready(p) for p in view.alive if p not in view.current))
+    )
 
 
 def _proven(view: View) -> Verdict | None:
@@ -104,21 +117,23 @@ def _cache(view: View) -> Verdict | None:
 
 def _no_pods(view: View) -> Verdict | None:
     """Fewer pods of our version than asked for, and nothing that would become one."""
-    if view.current or view.replicas == 0:
+    if len(view.current) >= view.replicas:
         return None
-    if view.manager_had < REACTS_WITHIN or view.ending:
-        return None
+    early = view.manager_had < REACTS_WITHIN
+    refused = manager_log.refusal(view, tries=manager_log.TRIES if early else 1)
+    if refused is not None or view.current or early or view.ending:
+        return refused
     return verdict(
         State.DEGRADED if view.serving else State.PROGRESSING,
         "manager_rejects",
         f"no pod of this version was made in {view.manager_had.seconds} s",
-        detail=_counts(view),
+        detail=manager_log.newest_error(view) or _counts(view),
     )
 
 
 def _mark_lost(view: View) -> Verdict | None:
     """Pods of after our write that carry no mark at all, and stay: something replaces their environment."""
-    patched = view.config is not None and view.config.patches_environment
+    patched = view.config is not None and bool(view.config.env_patch)
     if not view.unmarked or not (patched or view.manager_had > REACTS_WITHIN):
         return None
     by = "KubeAI's configuration (modelServerPods.jsonPatches)" if patched else "an admission webhook, or KubeAI's configuration,"
@@ -215,6 +230,7 @@ RULES: Sequence[Callable[[View], Verdict | None]] = (
     _impossible,
     _unmanaged,
     _zero,
+    _made_up,
     _proven,
     _cache,
     blocked.pod_trouble,

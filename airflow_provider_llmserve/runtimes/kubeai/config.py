@@ -12,7 +12,6 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from airflow_provider_llmserve.readiness.fields import items
 from airflow_provider_llmserve.specs.quantity import quantity
 
 NAME = "kubeai-config"
@@ -28,8 +27,9 @@ class SystemConfig:
     engines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     proxy_mode: str = "internal"
     surge: int = 0
-    patches_environment: bool = False
-    """The configuration replaces the environment of every server (``modelServerPods.jsonPatches``): our mark is lost with it."""
+    env_patch: str = ""
+    """The first JSON patch of the configuration (``modelServerPods.jsonPatches``) that leaves nothing of a Model's ``env`` in its
+    pods, as ``op path``: our mark is lost with it. Empty where none does."""
 
     def amounts(self, resource_profile: str, kind: str) -> dict[str, Decimal]:
         """What one pod of ``<profile>:<n>`` has of ``requests`` or ``limits``, in base units;
@@ -68,6 +68,7 @@ def _parse(text: str) -> SystemConfig | None:
         return None
     if not isinstance(raw, dict):
         return None
+    patches = _mapping(raw.get("modelServerPods")).get("jsonPatches")
     surge = _mapping(raw.get("modelRollouts")).get("surge")
     return SystemConfig(
         resource_profiles={str(k): _mapping(v) for k, v in _mapping(raw.get("resourceProfiles")).items()},
@@ -75,21 +76,21 @@ def _parse(text: str) -> SystemConfig | None:
         engines={str(k): _mapping(v) for k, v in _mapping(raw.get("modelServers")).items()},
         proxy_mode=str(_mapping(raw.get("proxy")).get("mode") or "internal"),
         surge=surge if isinstance(surge, int) else 0,
-        patches_environment=any(map(_replaces_environment, items(raw, "modelServerPods", "jsonPatches"))),
+        env_patch=next(filter(None, map(_env_patch, patches if isinstance(patches, list) else ())), ""),
     )
 
 
-def _replaces_environment(patch: Mapping[str, Any]) -> bool:
-    """Whether a JSON patch (RFC 6902) puts something in the place of the whole environment, or takes it away; the manager's
-    server is the first container."""
-    path = str(patch.get("path") or "").rstrip("/")
-    return patch.get("op") in ("add", "replace", "remove", "move", "copy") and path in (
-        "",
-        "/spec",
-        "/spec/containers",
-        "/spec/containers/0",
-        "/spec/containers/0/env",
-    )
+_ENV = "/spec/containers/0/env"
+"""Of a pod that KubeAI makes: its server is the first container."""
+
+
+def _env_patch(patch: Any) -> str:
+    """The patch in words, where it replaces, moves or removes the server's whole environment or what that is in (RFC 6902)."""
+    op, path, source = (str(_mapping(patch).get(key) or "") for key in ("op", "path", "from"))
+    inserts = op in ("add", "copy", "move") and path == "/spec/containers/0"  # before the server, not in its place
+    if op in ("add", "replace", "remove", "copy", "move") and not inserts and f"{_ENV}/".startswith(f"{path}/"):
+        return f"{op} {path}"
+    return f"{op} from {source}" if op == "move" and f"{_ENV}/".startswith(f"{source}/") else ""
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import at, items, mapping, text
-from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, CRD, LEASE, MODEL, SECRET
+from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, CRD, LEASE, MODEL, PRIORITY_CLASS, SECRET
 from airflow_provider_llmserve.runtimes.kubeai import adapters, config, view
 from airflow_provider_llmserve.runtimes.parts import Facts, Lookup
 from airflow_provider_llmserve.settings import Settings
@@ -19,8 +19,11 @@ _LEASE = Lookup(LEASE, view.MANAGER_LEASE)
 
 
 def lookups(spec: KubeAIText, *, name: str, settings: Settings) -> Sequence[Lookup]:
-    """The CRD, the manager's configuration and lease, the Model that stands there, and the Secrets that the spec names."""
-    return (_CRD, _CONFIG, _LEASE, Lookup(MODEL, name), *(Lookup(SECRET, s) for s in spec.secrets))
+    """The CRD, the manager's configuration and lease, the Model that stands there, and what the spec names."""
+    named = [Lookup(SECRET, s) for s in spec.secrets]
+    if spec.priority_class:
+        named.append(Lookup(PRIORITY_CLASS, spec.priority_class))
+    return (_CRD, _CONFIG, _LEASE, Lookup(MODEL, name), *named)
 
 
 def findings(spec: KubeAIText, *, name: str, settings: Settings, facts: Facts) -> list[str]:
@@ -36,6 +39,7 @@ def findings(spec: KubeAIText, *, name: str, settings: Settings, facts: Facts) -
             for s in spec.secrets
             if _absent(known, Lookup(SECRET, s))
         ),
+        *_priority(spec, known),
     ]
 
 
@@ -83,8 +87,21 @@ def _manager(spec: KubeAIText, settings: Settings, known: Mapping[Lookup, Any]) 
         yield f"cache_profile: KubeAI knows no cache profile {spec.cache_profile!r}; it has {has}"
     if str(spec.engine) not in system.engines and system.engines:
         yield f"engine: KubeAI's configuration has no images for {spec.engine}; it has {', '.join(sorted(system.engines))}"
+    if system.env_patch:
+        yield (
+            f"KubeAI's configuration patches the environment of its pods away (modelServerPods.jsonPatches: {system.env_patch}), and "
+            "a variable there tells which pods are of this change; have single variables added instead: add /spec/containers/0/env/-"
+        )
     if system.proxy_mode == "external" and settings.gateway_url is None:
         yield "KubeAI runs with proxy.mode external, without its gateway; set the connection's gateway_url to the gateway in its place"
+
+
+def _priority(spec: KubeAIText, known: Mapping[Lookup, Any]) -> Iterator[str]:
+    if spec.priority_class and _absent(known, Lookup(PRIORITY_CLASS, spec.priority_class)):
+        yield (
+            f"priority_class: PriorityClass {spec.priority_class} does not exist, and KubeAI could make no pod; create it, or name "
+            "one that does: kubectl get priorityclass"
+        )
 
 
 def _update(spec: KubeAIText, standing: Mapping[str, Any]) -> Iterator[str]:

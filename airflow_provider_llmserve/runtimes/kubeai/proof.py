@@ -162,9 +162,9 @@ def _swapping(view: View) -> list[str]:
     """Adapters whose label may be early: of a new URL under an old name, KubeAI sets the label while the old weights answer, and
     then unloads them, takes the label away, and loads anew (``adapters.go``).
 
-    So a label that was set since our write is believed of a pod that is newer, of one that was seen without it, or when it has
-    stood for :data:`SWAP_SECONDS`: as long as we have waited, less what lies between our write and the label by the cluster's
-    clock.
+    So a label that was set since our write is believed of a pod that is newer, and of one that was seen without it; not of one
+    whose label was seen to change in place. Where nobody looked, it must have stood for :data:`SWAP_SECONDS`: as long as we have
+    waited, less what lies between our write and the label by the cluster's clock.
     """
     return [a for a in adapters.wanted(view.asked) if any(_early(view, p, a) for p in view.current)]
 
@@ -173,8 +173,9 @@ def _early(view: View, pod: Object, adapter: str) -> bool:
     labelled, made = _labelled_at(pod, adapter), moment(pod, "metadata", "creationTimestamp")
     if labelled is None or labelled < view.written or (made is not None and made >= view.written):
         return False
-    if (uid_of(pod), f"{adapters.LABEL_PREFIX}{adapter}") in view.observed.gained:
-        return False
+    label = (uid_of(pod), f"{adapters.LABEL_PREFIX}{adapter}")
+    if label in view.observed.gained or label in view.observed.relabelled:
+        return label in view.observed.relabelled
     return view.waited - (labelled - view.written) < timedelta(seconds=SWAP_SECONDS)
 
 

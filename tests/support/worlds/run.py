@@ -11,7 +11,7 @@ from typing import Any
 from support.worlds.model import EPOCH, WORLDS, DeploymentWorld, KubeAIWorld, Object, World
 from support.worlds.moves import Watch, primary_move
 
-from airflow_provider_llmserve.readiness.basis import with_gains
+from airflow_provider_llmserve.readiness.labels_seen import LabelsSeen
 from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
 from airflow_provider_llmserve.readiness.state import Outcome, State, Verdict
 from airflow_provider_llmserve.runtimes import managers
@@ -49,7 +49,7 @@ class Client:
         self.past: list[tuple[float, list[Object]]] = []
         self.upto = dict.fromkeys(KINDS, -1e9)
         self.known: dict[str, Object] = {}
-        self.gained: set[tuple[str, str]] = set()
+        self.labels = LabelsSeen()
 
     def remember(self, t: float) -> None:
         """The world as it is now, for later looks."""
@@ -66,9 +66,9 @@ class Client:
             objects += [o for o in then if o["kind"] == kind]
         pods = {o["metadata"]["uid"]: o for o in objects if o["kind"] == "Pod"}
         for uid, pod in pods.items():
-            self.gained = with_gains(self.gained, self.known.get(uid), pod)
+            self.labels = self.labels.after(self.known.get(uid), pod)
         self.known = pods
-        return Observed(tuple(objects), frozenset(KINDS), gained=frozenset(self.gained))
+        return Observed(tuple(objects), frozenset(KINDS), gained=self.labels.gained, relabelled=self.labels.changed)
 
     def verdict(self, t: float) -> Verdict:
         """Look, ask what is open, look again."""

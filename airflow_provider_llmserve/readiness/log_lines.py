@@ -1,0 +1,116 @@
+"""Lines of a container's log: without their prefixes, and which of them tells why the program ended.
+
+The last line is seldom that one: vLLM ends with the exception of the process that waited for the failed one, Python's
+multiprocessing with warnings about leaked objects, uvicorn with its goodbye.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+LONGEST = 500
+"""Characters of a quoted line."""
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_PREFIX = re.compile(
+    r"^(\([\w-]+ pid=\d+\) )?"  # vLLM's process
+    r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.,]\d+ \d+ [\w.]+ )?"  # KServe: time, process, logger
+    r"((DEBUG|INFO|WARNING|ERROR|CRITICAL):? +)?(\d\d-\d\d \d\d:\d\d:\d\d )?(\[[^\]\s]+:\d+\] )?"
+)
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(: .+|:)?$")
+"""The line under a traceback's frames: a class, and mostly its words."""
+_NAMED = re.compile(r"([A-Za-z_]\w*\.)*[A-Z]\w*(Error|Exception)(: .+|:)?$")
+"""The same where no traceback stands above it."""
+_CRASH = re.compile(
+    r"panic: |fatal error: |thread '.*' (\(\d+\) )?panicked at |Fatal Python error: |terminate called |SIG[A-Z]{3,}: "
+)
+"""Go's, Rust's, C's and the interpreter's own last words."""
+_SEVERE = re.compile(
+    r"(?<![\w.])(ERROR|CRITICAL|FATAL)\b|(?i:^\s*((fatal )?error|failed|fatal)\b|\blevel=\"?(error|fatal)|\"level\":\s*\"(error|fatal))"
+)
+_CONSEQUENCE = re.compile(
+    r"engine core initialization failed|workerproc initialization failed|see (root cause|stack trace)|EngineDeadError"
+    r"|died unexpectedly|EngineCore encountered|^(SystemExit|KeyboardInterrupt|GeneratorExit)\b|CancelledError\b",
+    re.IGNORECASE,
+)
+"""What a program says because another part of it failed."""
+_NOISE = re.compile(
+    r"resource_tracker|leaked \w+ objects|Warning: |^warnings?\.warn\(|\[shutdown\]|application (startup failed|shutdown)"
+    r"|finished server process|shutting down|destroy_process_group|for debugging consider|compile with `torch|^\^+$|^~*\^+~*$"
+    r"|^\[rank\d+\]|received signal|^goroutine \d|^\s*note: run with|stack backtrace",
+    re.IGNORECASE,
+)
+
+
+def without_colours(text: str) -> str:
+    """The text without ANSI codes."""
+    return _ANSI.sub("", text)
+
+
+def tidy(line: str) -> str:
+    """A log line without ANSI codes and without vLLM's prefix (process, level, time, source)."""
+    return _bare(line.strip()).strip()
+
+
+def last_line(text: str) -> str:
+    """The last line of a log that says something, without colours and prefixes, at most 300 characters."""
+    lines = [tidy(line) for line in str(text or "").splitlines()]
+    return next((line for line in reversed(lines) if line), "")[:300]
+
+
+def telling_line(text: str) -> str:
+    """The line that tells why the program ended: its last exception that is not the consequence of another, else its last
+    crash or error, else the last line that is no noise; at most LONGEST characters, with the lines that continue it."""
+    lines = str(text or "").splitlines()
+    exceptions = list(_exceptions(lines))
+    own = [e for e in exceptions if not _CONSEQUENCE.search(e)]
+    crashes = [_crash(lines, i) for i, line in enumerate(lines) if _CRASH.match(tidy(line))]
+    severe = [tidy(line) for line in lines if _SEVERE.search(without_colours(line)) and _says(tidy(line))]
+    quiet = [tidy(line) for line in lines if _says(tidy(line))]
+    for found in (own, crashes, [s for s in severe if not _CONSEQUENCE.search(s)], exceptions, severe, quiet):
+        if found:
+            return found[-1][:LONGEST]
+    return last_line(text)
+
+
+def _bare(line: str) -> str:
+    """Without colours and prefix; what the writer indented stays so."""
+    return _PREFIX.sub("", without_colours(line), count=1)
+
+
+def _says(line: str) -> bool:
+    return bool(line) and not _NOISE.search(line)
+
+
+def _exceptions(lines: list[str]) -> Iterator[str]:
+    """In their order: the line below each traceback, and lines that look like one."""
+    within, ignored, before = False, False, ""
+    for i, raw in enumerate(lines):
+        line = _bare(raw.rstrip())
+        if line.strip().startswith("Traceback (most recent call last):"):
+            within, ignored = True, before.startswith("Exception ignored in")
+        elif within and line and not line[0].isspace() and _EXCEPTION.match(line):
+            if not ignored:
+                yield _continued(line, lines[i + 1 :])
+            within = False
+        elif not within and _NAMED.match(line):
+            yield _continued(line, lines[i + 1 :])
+        before = line.strip() or before
+
+
+def _continued(line: str, rest: list[str]) -> str:
+    """With the indented lines below: pydantic says there what is wrong."""
+    parts = [line.strip()]
+    for raw in rest[:3]:
+        more = _bare(raw.rstrip())
+        if not more.strip() or not more[0].isspace() or more.strip().startswith(("File ", "Traceback")):
+            break
+        parts.append(more.strip())
+    return " ".join(parts)
+
+
+def _crash(lines: list[str], at: int) -> str:
+    """With the line below where Rust says the words there."""
+    said = tidy(lines[at])
+    return f"{said} {tidy(lines[at + 1])}" if said.startswith("thread '") and at + 1 < len(lines) else said

@@ -1,0 +1,192 @@
+"""Whatever the cluster says of a pod that does not go on stands in its trouble; of a log, the line that tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_llmserve.readiness.log_lines import telling_line
+from airflow_provider_llmserve.readiness.observed import Observed, PodLog
+from airflow_provider_llmserve.readiness.pods import diagnose_pod
+
+NOW = datetime(2026, 1, 1, 0, 20, tzinfo=timezone.utc)
+TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    run()\n    ^^^^^\n'
+ENGINE = "(EngineCore pid=23) ERROR 11-25 08:50:33 [core.py:1510] "
+NOISE = (
+    "/usr/lib/python3.12/multiprocessing/resource_tracker.py:254: UserWarning: resource_tracker: There appear to be 1 leaked "
+    "shared_memory objects to clean up at shutdown\n  warnings.warn(\n"
+)
+GOODBYE = f"{TRACEBACK}RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {{}}\n{NOISE}"
+
+Look = tuple[dict[str, Any], tuple[dict[str, Any], ...], str]
+
+
+def pod(status: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    metadata = {"name": "p", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    containers = [{"name": "server", "image": "vllm/vllm-openai:v0.20.0"}]
+    return {"kind": "Pod", "metadata": metadata, "spec": {"containers": containers, **spec}, "status": status}
+
+
+def event(reason: str) -> Callable[[str], Look]:
+    def look(said: str) -> Look:
+        about = {"kind": "Pod", "name": "p", "uid": "u"}
+        told = {"kind": "Event", "metadata": {"name": "e"}, "type": "Warning", "reason": reason, "message": said}
+        waits = {"containerStatuses": [{"name": "server", "state": {"waiting": {"reason": "ContainerCreating"}}}]}
+        return pod({"phase": "Pending", **waits}), ({**told, "involvedObject": about},), ""
+
+    return look
+
+
+def waiting(reason: str, statuses: str = "containerStatuses") -> Callable[[str], Look]:
+    return lambda said: (
+        pod({"phase": "Pending", statuses: [{"name": "server", "state": {"waiting": {"reason": reason, "message": said}}}]}),
+        (),
+        "",
+    )
+
+
+def condition(kind: str, reason: str) -> Callable[[str], Look]:
+    return lambda said: (pod({"conditions": [{"type": kind, "status": "False", "reason": reason, "message": said}]}), (), "")
+
+
+def terminated(reason: str, statuses: str = "containerStatuses", log: str = "") -> Callable[[str], Look]:
+    def look(said: str) -> Look:
+        ended = {"exitCode": 1, "reason": reason, "message": said}
+        state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}}
+        return (
+            pod({statuses: [{"name": "server", "restartCount": 7, "state": state, "lastState": {"terminated": ended}}]}),
+            (),
+            log,
+        )
+
+    return look
+
+
+def printed(log: str) -> Callable[[str], Look]:
+    """A log in which ``@`` stands for the text."""
+
+    def look(said: str) -> Look:
+        ended = {"restartCount": 7, "state": {"waiting": {}}, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+        return pod({"containerStatuses": [{"name": "server", **ended}]}), (), log.replace("@", said)
+
+    return look
+
+
+PLACES: dict[str, Callable[[str], Look]] = {
+    "sandbox": event("FailedCreatePodSandBox"),
+    "mount": event("FailedMount"),
+    "attach": event("FailedAttachVolume"),
+    "block-volume": event("FailedMapVolume"),
+    "dynamic-resources": event("FailedPrepareDynamicResources"),
+    "network": event("NetworkNotReady"),
+    "another-warning": event("SomethingNew"),
+    "create": waiting("CreateContainerError"),
+    "config": waiting("CreateContainerConfigError"),
+    "run": waiting("RunContainerError"),
+    "pull": waiting("ImagePullBackOff"),
+    "sandbox-changed": waiting("SomethingNew"),
+    "init-create": waiting("CreateContainerError", "initContainerStatuses"),
+    "init-new": waiting("SomethingNew", "initContainerStatuses"),
+    "back-off": waiting("CrashLoopBackOff"),
+    "creating": waiting("ContainerCreating"),
+    "unscheduled": condition("PodScheduled", "Unschedulable"),
+    "unscheduled-new": condition("PodScheduled", "SomethingNew"),
+    "scheduler-error": condition("PodScheduled", "SchedulerError"),
+    "gated": condition("PodScheduled", "SchedulingGated"),
+    "readiness-gate": condition("Ready", "ReadinessGatesNotReady"),
+    "unready-new": condition("Ready", "SomethingNew"),
+    "dead": lambda said: (pod({"phase": "Failed", "reason": "SomethingNew", "message": said}), (), ""),
+    "dead-by-reason": lambda said: (pod({"phase": "Failed", "reason": said}), (), ""),
+    "rejected": lambda said: (pod({"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": said}), (), ""),
+    "pending": lambda said: (pod({"phase": "Pending", "reason": "SomethingNew", "message": said}), (), ""),
+    "termination": terminated("Error"),
+    "termination-beside-a-log": terminated("Error", log="Starting\nBye"),
+    "init-termination": terminated("Error", "initContainerStatuses"),
+    "out-of-memory": terminated("OOMKilled", log="Starting"),
+    "traceback": printed(f"Starting\n{TRACEBACK}acme.errors.Askew: @\n{NOISE}"),
+    "last-words": printed("Starting\n@"),
+    "engine": printed("\n".join(ENGINE + x for x in f"{TRACEBACK}ValueError: @".splitlines()) + f"\n{GOODBYE}"),
+    "during-handling": printed(
+        f"{TRACEBACK}KeyError: 'x'\n\nDuring handling of the above exception, another exception occurred:\n\n{TRACEBACK}OSError: @"
+    ),
+    "pydantic": printed(f"{TRACEBACK}pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig\n  @\n"),
+    "ignored": printed(
+        f"{TRACEBACK}ValueError: @\nException ignored in: <function f at 0x1>\n{TRACEBACK}AttributeError: 'NoneType'"
+    ),
+    "uvicorn": printed(f"ERROR:    {TRACEBACK}ImportError: @\n\nERROR:    Application startup failed. Exiting."),
+    "go": printed("panic: @\n\ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:7 +0x1d\nexit status 2"),
+    "rust": printed("thread 'main' panicked at src/main.rs:4:5:\n@\nnote: run with `RUST_BACKTRACE=1` environment variable"),
+    "level": printed("INFO: starting\nERROR: @\nINFO: shutting down"),
+}
+
+
+def told(place: str, said: str) -> str:
+    one, events, log = PLACES[place](said)
+    logs = (PodLog("p", "server", log, previous=True),) if log else ()
+    trouble = diagnose_pod(one, Observed((one, *events), logs=logs), NOW)
+    assert trouble is not None, "dropped"
+    return " ".join((trouble.detail, *(e.value for e in trouble.evidence)))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@given(words=st.text("abcdefghijklmnoprstuvwz ABC/:'\"=-.()0123456789", min_size=1, max_size=200))
+def test_any_text_is_quoted(place: str, words: str) -> None:
+    said = f"q {words} y"
+    assert said in told(place, said)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_long_text_is_cut(place: str) -> None:
+    said = "q" + "yq" * 5000
+    one, events, log = PLACES[place](said)
+    trouble = diagnose_pod(one, Observed((one, *events), logs=(PodLog("p", "server", log, True),)), NOW)
+    assert trouble is not None
+    assert "qyqyqyqyq" in trouble.detail + trouble.evidence[0].value
+    assert len(trouble.detail + trouble.evidence[0].value) <= 2000
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        ("", ""),
+        ("one\n\n  two \x1b[0m\n\n", "two"),
+        (GOODBYE, "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"),
+        (f"{TRACEBACK}KeyboardInterrupt\nINFO: shutting down", "KeyboardInterrupt"),
+        (f"{TRACEBACK}AssertionError\n", "AssertionError"),
+        ("usage: serve [-h]\nserve: error: unrecognized arguments: --x\n", "serve: error: unrecognized arguments: --x"),
+        ("fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive]:", "fatal error: all goroutines are asleep - deadlock!"),
+        ('time=x level=error msg="no space"\nbye', 'time=x level=error msg="no space"'),
+    ],
+)  # fmt: skip
+def test_the_telling_line(log: str, line: str) -> None:
+    assert telling_line(log) == line
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("weights-missing", "RuntimeError: Cannot find any model weights with"),
+        ("weights-truncated", "SafetensorError: Error while deserializing header"),
+        ("kv-cache-too-small", "larger than the available KV cache memory"),
+    ],
+)
+def test_the_telling_line_of_real_logs(name: str, says: str) -> None:
+    """Whole logs of vLLM 0.32.0, without the lines that no rule looks at."""
+    log = (Path(__file__).parent / "cases" / "vllm" / f"{name}.log").read_text()
+    assert says in telling_line(log)
+
+
+@given(
+    st.lists(
+        st.sampled_from([TRACEBACK, GOODBYE, ENGINE, "thread 'x' panicked at y", "\x1b[31m", "ValueError", "  indented"])
+        | st.text()
+    )
+)
+def test_no_log_raises(parts: list[str]) -> None:
+    assert len(telling_line("\n".join(parts))) <= 500

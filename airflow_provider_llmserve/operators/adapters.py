@@ -17,7 +17,9 @@ class AttachAdapterOperator(ChangeOperator):
     """Add one adapter to a served model, the others untouched, and succeed when it answers by its name on every replica.
 
     A new version of an adapter is a new name (``UploadAdapterOperator`` puts the digest into it): attach the new one, judge
-    it, switch the callers, detach the old one. Changing the URL under one name is refused. Parameters beyond this as in
+    it, switch the callers, detach the old one. Changing the URL under one name is refused: KubeAI calls the new one loaded while
+    the old weights answer, and vLLM's own way (``load_inplace``) changes what callers of the name get while they work.
+    Parameters beyond this as in
     :class:`~airflow_provider_llmserve.operators._change.ChangeOperator`.
 
     :param adapter: ``{"name": …, "url": …}``, or an upload task's output. (templated)
@@ -37,7 +39,10 @@ class AttachAdapterOperator(ChangeOperator):
 
 
 class DetachAdapterOperator(ChangeOperator):
-    """Take one adapter off a served model, the others untouched.
+    """Take one adapter off a served model, the others untouched; it succeeds when no replica lists its name any more.
+
+    The name is free then, the memory may not be: vLLM forgets the name and keeps the weights in their slot until another adapter
+    needs it (vllm #54839, still so in 0.33).
 
     :param adapter: the adapter's name, or its stem before the digest where only one has it, or an upload task's output.
         (templated)

@@ -32,12 +32,14 @@ class ServeOperator(PlatformOperator):
     :param timeout: how long to wait, in seconds or as a timedelta.
     :param at_zero: what to do with a model that is at zero by design: ``accept`` it (``proven`` is then false in what is
         returned), ``wake`` it by one request, or ``refuse`` it, which is a failure.
+    :param smoke: answers that the model must give before it counts as served: a list of ``{prompt, contains}`` or
+        ``{prompt, regex}``, asked by the base's name at temperature 0. A wrong one is a failure like any other. (templated)
     :param on_failure: ``rollback`` takes a failed change back, ``keep`` leaves it for inspection.
     :param adopt: take over an object of that name which this package did not make, or which another DAG or another Airflow
         instance deployed. What its former managers set is taken over or removed; where that fails it is given back as it was.
     """
 
-    template_fields: Sequence[str] = ("spec", "name", "llmserve_conn_id")
+    template_fields: Sequence[str] = ("spec", "name", "smoke", "llmserve_conn_id")
     template_ext: Sequence[str] = (".yaml", ".yml")
     template_fields_renderers = {"spec": "json"}
     operator_extra_links = (EndpointLink(),)
@@ -54,6 +56,7 @@ class ServeOperator(PlatformOperator):
         on_failure: Literal["rollback", "keep"] = "rollback",
         adopt: bool = False,
         ttl: float | timedelta | None = None,
+        smoke: Sequence[Mapping[str, Any]] | XComArg = (),
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -65,11 +68,13 @@ class ServeOperator(PlatformOperator):
         self.on_failure = on_failure
         self.adopt = adopt
         self.ttl = ttl
+        self.smoke = smoke
 
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_llmserve.platforms.base import Want
         from airflow_provider_llmserve.platforms.lifecycle import serve
         from airflow_provider_llmserve.specs import parse_spec
+        from airflow_provider_llmserve.specs.smoke import parse_smoke
 
         def remember(run: ServingRun) -> None:
             if (store := context.get("task_state_store")) is not None:
@@ -77,6 +82,7 @@ class ServeOperator(PlatformOperator):
 
         with airflow_errors():
             spec = parse_spec(self.spec, self.spec_kind)
+            smoke = parse_smoke(self.smoke)
             want = Want(
                 spec=spec,
                 name=self.name or spec.object_name,
@@ -94,6 +100,7 @@ class ServeOperator(PlatformOperator):
                     on_failure=self.on_failure,
                     at_zero=self.at_zero,
                     on_applied=remember,
+                    smoke=smoke,
                 )
 
             endpoint, conn_id = self.on_platform(verb)

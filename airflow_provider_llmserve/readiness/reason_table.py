@@ -66,6 +66,7 @@ ROLLOUT = (
     Reason("rollout_deadlock", WAITING, retry=True, meaning="The new pod waits for a GPU or room that the old pod holds.", advice='Use strategy "in_place" or "recreate" (downtime), or add a spare GPU.'),
     Reason("not_observed", WAITING, retry=True, meaning="The cluster cannot be seen at the moment.", advice="If it lasts: check the connection and its permissions."),
     Reason("not_asked", WAITING, retry=True, meaning="The objects look right; the served names were not asked yet."),
+    Reason("smoke_failed", IMPOSSIBLE, retry=False, meaning="The model answers, and not what the reference answer (smoke) asks for.", advice="Look at the answer: another dtype, chat template or quantization may be at fault, or the reference itself."),
     Reason("foreign_backend", WAITING, retry=True, meaning="The Service leads to pods that are not of this serving run.", advice="Take our labels (app.kubernetes.io/instance) from the other pods, or give the Service its selector back by deploying again."),
     Reason("not_answering", WAITING, retry=True, meaning="The objects look right, but a served name does not answer.", advice="Read the server's log."),
     Reason("wrong_answer", WAITING, retry=True, meaning="A served name was answered by something other than what was asked for."),

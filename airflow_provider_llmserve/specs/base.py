@@ -98,6 +98,11 @@ class ServeSpec(Spec):
         raise NotImplementedError
 
     @property
+    def writes_text(self) -> bool:
+        """Whether the spec says that the model writes text."""
+        raise NotImplementedError
+
+    @property
     def runtime_name(self) -> str:
         """The row of ``registry`` that carries it on Kubernetes."""
         return names_of(self.kind)[0]

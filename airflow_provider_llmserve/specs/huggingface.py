@@ -179,6 +179,10 @@ class HuggingFaceServe(ServeSpec):
         # Services and InferenceServices must begin with a letter.
         return name if name[0].isalpha() else slug(f"m-{name}", NAME_LIMIT)
 
+    @property
+    def writes_text(self) -> bool:
+        return self.huggingface_task in ("text_generation", "text2text_generation")
+
     @field_validator("model_name")
     @classmethod
     def _in_a_path(cls, value: str) -> str:

@@ -190,6 +190,10 @@ class KubeAIText(ServeSpec):
     def object_name(self) -> str:
         return slug(self.model_name, NAME_LIMIT)
 
+    @property
+    def writes_text(self) -> bool:
+        return "TextGeneration" in self.features
+
     @field_validator("model_name")
     @classmethod
     def _short(cls, value: str) -> str:

@@ -18,7 +18,7 @@ import pytest
 from support.local_model import BASE, environment, model_path, processes, random_pairs, write_adapter
 
 from airflow_provider_llmserve.endpoint import Endpoint
-from airflow_provider_llmserve.errors import BadInput, Conflict, Superseded
+from airflow_provider_llmserve.errors import BadInput, Conflict, ServingFailed, Superseded
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms import lifecycle
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
@@ -27,6 +27,7 @@ from airflow_provider_llmserve.platforms.local.platform import LocalPlatform
 from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText
+from airflow_provider_llmserve.specs.smoke import parse_smoke
 
 pytestmark = pytest.mark.machine
 
@@ -177,6 +178,18 @@ async def test_attach_redeploy_and_detach_under_load_fail_no_request(platform: L
         await serve(platform, spec())
         await until(lambda: len(servers(dirs)) == 1)
     assert [o for o in outcomes if o is not True] == []
+
+
+async def test_a_wrong_reference_answer_takes_the_deployment_back(platform: LocalPlatform) -> None:
+    france = {"prompt": "The capital of France is"}
+    served = await lifecycle.serve(platform, want(spec()), timeout=120, smoke=parse_smoke([{**france, "contains": "Paris"}]))
+    assert served.proven
+    wrong = parse_smoke([{**france, "contains": "Berlin"}])
+    with pytest.raises(ServingFailed, match="which must contain 'Berlin'"):
+        await lifecycle.serve(platform, want(spec(args=["--ctx-size=512"])), timeout=120, smoke=wrong)
+    standing = await platform.find(Target(name="smol"))
+    assert standing is not None
+    assert (standing.spec, standing.proven) == (spec(), True)
 
 
 async def test_scaling_leaves_the_running_server_alone(platform: LocalPlatform, dirs: StateDir):

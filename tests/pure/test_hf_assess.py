@@ -414,6 +414,7 @@ def test_a_runtime_that_the_controller_does_not_find_is_final_at_once(named: str
 def test_autoscaled_is_proven_between_its_bounds() -> None:
     world = World("inferenceservice", min_replicas=1, max_replicas=3)
     assert world.assess().state is State.READY
+    world.replies.append(said(pod="b-1-0"))
     world.deployment["spec"]["replicas"] = world.replica_set["spec"]["replicas"] = 3
     assert world.isvc is not None
     world.isvc["status"]["conditions"][0]["status"] = "False"

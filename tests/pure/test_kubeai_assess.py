@@ -296,7 +296,7 @@ def test_an_adapter_lost_in_a_restart(restarts: int, reason: str) -> None:
     [
         (5, 600, False, "adapter_old_weights"),
         (5, 600, True, "proven"),
-        (59, 600, None, "adapter_old_weights"),
+        (20, 600, None, "adapter_old_weights"),
         (5, 30, False, "proven"),
         (20, 600, False, "proven"),
         (90, 600, False, "proven"),

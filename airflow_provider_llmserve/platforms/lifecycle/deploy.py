@@ -6,17 +6,20 @@ A step needs the run that :func:`write` returned and an absolute deadline, nothi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.errors import AccessDenied, BadInput, Conflict, NotOurs
 from airflow_provider_llmserve.names import name_finding
 from airflow_provider_llmserve.platforms.base import Platform, ServingRun, Target, Want
+from airflow_provider_llmserve.platforms.lifecycle.smoke import ask_smoke, refuse_smoke
 from airflow_provider_llmserve.platforms.lifecycle.standing import answers_at, owner_of, refuse_taking, require
 from airflow_provider_llmserve.platforms.lifecycle.undo import OnFailure, take_back
 from airflow_provider_llmserve.platforms.lifecycle.waiting import AtZero, in_seconds, prove, settle
+from airflow_provider_llmserve.readiness.state import State
 from airflow_provider_llmserve.specs import ServeSpec
+from airflow_provider_llmserve.specs.smoke import Smoke
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +35,26 @@ async def serve(
     on_failure: OnFailure = "rollback",
     on_applied: OnApplied = lambda _: None,
     at_zero: AtZero = "accept",
+    smoke: Sequence[Smoke] = (),
 ) -> Endpoint:
-    """Deploy or update, and return when it is proven (``wait``) or written.
+    """Deploy or update, and return when it is proven (``wait``) or written; ``smoke`` are the answers that it must give then.
 
     All or nothing, from the first object that is written on: where a first deployment fails nothing stays, where an update fails
     the last good spec is put back, and an adopted object is given back as it was (``on_failure="keep"`` leaves what was written,
     for inspection). ``timeout`` is in seconds. ``on_applied`` is told of the run before any wait; that it fails is a failure too.
     """
+    refuse_smoke(want.spec, smoke, wait=wait)
     standing = await look(platform, want)
     deadline = in_seconds(timeout) if wait else None
     return await _carry_out(
-        platform, want, standing, deadline=deadline, at_zero=at_zero, on_failure=on_failure, on_applied=on_applied
+        platform,
+        want,
+        standing,
+        deadline=deadline,
+        at_zero=at_zero,
+        on_failure=on_failure,
+        on_applied=on_applied,
+        smoke=smoke,
     )
 
 
@@ -116,6 +128,7 @@ async def _carry_out(
     at_zero: AtZero,
     on_failure: OnFailure,
     on_applied: OnApplied = lambda _: None,
+    smoke: Sequence[Smoke] = (),
 ) -> Endpoint:
     """The steps one after the other, those of a proof where there is a deadline; all is taken back where one fails."""
     try:
@@ -123,6 +136,8 @@ async def _carry_out(
         verdict = None
         if deadline is not None:
             verdict = await prove(platform, run, deadline=deadline, at_zero=at_zero)
+            if verdict.state is State.READY:
+                await ask_smoke(platform, run, smoke, deadline=deadline)
             await settle(platform, run, verdict)
         return await answers_at(platform, run, verdict)
     except BaseException as fault:

@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_provider_llmserve.errors import PlatformError
 from airflow_provider_llmserve.owner import digest
 from airflow_provider_llmserve.platforms.local.assess import Fault, Snapshot
 from airflow_provider_llmserve.platforms.local.book import BookEntry
@@ -56,14 +55,13 @@ class NotServing(Exception):
 class LocalRun:
     """The servers of one run. All methods run on the supervisor's event loop."""
 
-    def __init__(self, record: BookEntry, *, dirs: StateDir, ask: Ask, proven: Callable[[BookEntry], None]):
+    def __init__(self, record: BookEntry, *, dirs: StateDir, ask: Ask):
         self.record = record
         self.generation = generation(record)
         """Names what should answer: equal for versions whose servers are the same."""
         self.changed = Wakeup()
         self._dirs = dirs
         self._ask = ask
-        self._on_proven = proven
         self._servers: list[ServerProcess] = []
         self._ending: set[ServerProcess] = set()
         self._starting: dict[asyncio.Task[Any], str] = {}
@@ -304,18 +302,8 @@ class LocalRun:
         return self._answered >= set(self.record.plan.served_names)
 
     def _prove(self) -> None:
-        if self._all_answered():
-            if not self.record.known.proven:
-                self._record_proof()
-        elif self._proving is None or self._proving.done():
+        if not self._all_answered() and (self._proving is None or self._proving.done()):
             self._proving = self._spawn(self._ask_all())
-
-    def _record_proof(self) -> None:
-        try:
-            self._on_proven(self.record)
-        except PlatformError as e:  # a full disk: the run serves all the same, and the next look tries again
-            log.error("%s: its proof is not recorded: %s", self.record.name, e)
-            self._later(5.0)
 
     async def _ask_all(self) -> None:
         """Ask by every served name through the gateway; only an answer by the asked generation counts."""

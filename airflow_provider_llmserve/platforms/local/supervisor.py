@@ -146,7 +146,7 @@ class Supervisor:
     def _settle(self, kind: str, name: str, uid: str, version: int) -> Any:
         run = self._runs.get((kind, name))
         if run is not None and run.record.uid == uid and run.record.version == version:
-            self._proven(run.record)
+            self._proven(run)
         return None
 
     async def _delete(self, kind: str, name: str, uid: str, version: int) -> Any:
@@ -187,7 +187,7 @@ class Supervisor:
         self._start(*await self._port_for(record))
 
     def _start(self, record: BookEntry, fault: str) -> None:
-        run = LocalRun(record, dirs=self._dirs, ask=self._ask, proven=self._proven)
+        run = LocalRun(record, dirs=self._dirs, ask=self._ask)
         self._runs[record.key] = run
         self._changed.fire()
         if fault:
@@ -248,12 +248,11 @@ class Supervisor:
         assert self._session is not None
         return await ask_gateway(self._session, f"http://127.0.0.1:{record.port}", name, record.plan.server)
 
-    def _proven(self, record: BookEntry) -> None:
-        run = self._runs.get(record.key)
-        if run is None or run.record.version != record.version or run.record.known.proven:
+    def _proven(self, run: LocalRun) -> None:
+        if run.record.known.proven:
             return
         proven = run.record.as_proven
-        self._write({record.key: proven})
+        self._write({proven.key: proven})
         run.record = proven
 
     def _look(self, changed: Mapping[Key, BookEntry] = MappingProxyType({})) -> Book:

@@ -215,9 +215,11 @@ def _proof(view: _View) -> Verdict:
 
 
 def _asks(view: _View) -> tuple[Ask, ...]:
-    """The model through its Service, then each ready pod of the present version where there are several."""
+    """The model through its Service, then each ready pod of the present version where there are several, or will be: the answer
+    may be of one that nobody has seen yet."""
     ready = [p for p in view.progress.pods if pod_ready(p)]
-    each = (Ask(view.subject.model, name_of(p), basis=basis_of([p])) for p in ready if len(ready) > 1)
+    several = max(len(ready), view.progress.wanted) > 1
+    each = (Ask(view.subject.model, name_of(p), basis=basis_of([p])) for p in ready if several)
     return (Ask(view.subject.model, basis=basis_of(view.progress.pods)), *each)
 
 

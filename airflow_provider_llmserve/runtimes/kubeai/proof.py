@@ -17,7 +17,9 @@ from airflow_provider_llmserve.runtimes.kubeai.endpoint import ROUTES, TEXT
 from airflow_provider_llmserve.runtimes.kubeai.view import View, server_status
 
 SWAP_SECONDS = 10
-"""How long a label must stand where nobody saw the pod without it."""
+"""How long a label must stand where nobody saw how it came."""
+CHANGED_SECONDS = 60
+"""The same where it was seen to change in place."""
 
 
 def prove(view: View) -> Verdict:
@@ -162,9 +164,9 @@ def _swapping(view: View) -> list[str]:
     """Adapters whose label may be early: of a new URL under an old name, KubeAI sets the label while the old weights answer, and
     then unloads them, takes the label away, and loads anew (``adapters.go``).
 
-    So a label that was set since our write is believed of a pod that is newer, and of one that was seen without it; not of one
-    whose label was seen to change in place. Where nobody looked, it must have stood for :data:`SWAP_SECONDS`: as long as we have
-    waited, less what lies between our write and the label by the cluster's clock.
+    So a label that was set since our write is believed of a pod that is newer, and of one that was seen without it. Else it must
+    have stood for some time, long where it was seen to change in place (a watch that was cut may have missed what came between):
+    as long as we have waited, less what lies between our write and the label by the cluster's clock.
     """
     return [a for a in adapters.wanted(view.asked) if any(_early(view, p, a) for p in view.current)]
 
@@ -174,9 +176,10 @@ def _early(view: View, pod: Object, adapter: str) -> bool:
     if labelled is None or labelled < view.written or (made is not None and made >= view.written):
         return False
     label = (uid_of(pod), f"{adapters.LABEL_PREFIX}{adapter}")
-    if label in view.observed.gained or label in view.observed.relabelled:
-        return label in view.observed.relabelled
-    return view.waited - (labelled - view.written) < timedelta(seconds=SWAP_SECONDS)
+    if label in view.observed.gained:
+        return False
+    must_stand = CHANGED_SECONDS if label in view.observed.relabelled else SWAP_SECONDS
+    return view.waited - (labelled - view.written) < timedelta(seconds=must_stand)
 
 
 def _labelled_at(pod: Object, adapter: str) -> datetime | None:

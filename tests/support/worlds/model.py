@@ -208,12 +208,16 @@ class World:
 
     # What is so
 
+    def healthy(self) -> bool:
+        """Whatever takes requests answers them."""
+        return not any(p.hangs for p in self.serving)
+
     def right(self) -> bool:
-        """The whole change is in effect: as many pods as asked for, all of it, and all answer."""
+        """The whole change is in effect: as many pods as asked for, and all of it."""
         living = self.alive
         if self.superseded or self.seen_generation != self.generation or not self.of_change(living):
             return False
-        good = [p for p in living if p.ready and not p.hangs and self.holds(p)]
+        good = [p for p in living if p.ready and self.holds(p)]
         if self.least is not None:
             return len(good) >= min(self.least, self.wanted) and len(good) == len([p for p in living if p.ready])
         return len(good) == len(living) == self.wanted

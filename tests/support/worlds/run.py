@@ -21,6 +21,8 @@ LAG = 1.5
 """Seconds by which a watch may lag, each kind by its own: events come late, in another order than they happened, or not at all
 (a list then tells the rest)."""
 KINDS = ("Model", "Deployment", "InferenceService", "ReplicaSet", "Pod", "Lease")
+CUT = 0.03
+"""How often a watch is cut between two looks."""
 ROUNDS = 3
 
 
@@ -30,15 +32,17 @@ class Ran:
 
     seed: int
     verdicts: list[tuple[float, Verdict]] = field(default_factory=list)
-    right: list[tuple[float, bool]] = field(default_factory=list)
-    """Since when the whole change was in effect, or not."""
+    right: list[tuple[float, bool, bool]] = field(default_factory=list)
+    """Since when the whole change was in effect, or not; and whether all that took requests answered."""
     superseded: bool = False
     moves: set[str] = field(default_factory=set)
 
     def was_right(self, since: float, until: float) -> bool:
-        """Whether it was at any time from ``since`` to ``until``."""
-        spans = zip(self.right, [*self.right[1:], (float("inf"), False)], strict=True)
-        return any(ok and start <= until and end >= since for (start, ok), (end, _) in spans)
+        """Whether the change was in effect at any time from ``since`` to ``until``, and all answered at any: objects are seen
+        late, answers are not."""
+        spans = list(zip(self.right, [*(start for start, *_ in self.right[1:]), float("inf")], strict=True))
+        within = [(ok, well) for (start, ok, well), end in spans if start <= until and end >= since]
+        return any(ok for ok, _ in within) and any(well for _, well in within)
 
 
 class Client:
@@ -50,6 +54,7 @@ class Client:
         self.upto = dict.fromkeys(KINDS, -1e9)
         self.known: dict[str, Object] = {}
         self.labels = LabelsSeen()
+        self.followed = -1e9
 
     def remember(self, t: float) -> None:
         """The world as it is now, for later looks."""
@@ -64,11 +69,18 @@ class Client:
             self.upto[kind] = max(self.upto[kind], t - self.rng.uniform(0, LAG))
             then = next((found for at, found in reversed(self.past) if at <= self.upto[kind]), self.past[0][1])
             objects += [o for o in then if o["kind"] == kind]
-        pods = {o["metadata"]["uid"]: o for o in objects if o["kind"] == "Pod"}
-        for uid, pod in pods.items():
-            self.labels = self.labels.after(self.known.get(uid), pod)
-        self.known = pods
+        self._watch_labels(objects)
         return Observed(tuple(objects), frozenset(KINDS), gained=self.labels.gained, relabelled=self.labels.changed)
+
+    def _watch_labels(self, now: list[Object]) -> None:
+        """Every event in between as well, in its order; but for a watch that was cut, and listed anew."""
+        seen = [found for at, found in self.past if self.followed < at <= self.upto["Pod"]]
+        for objects in (*seen * (self.rng.random() > CUT), now):
+            pods = {o["metadata"]["uid"]: o for o in objects if o["kind"] == "Pod"}
+            for uid, pod in pods.items():
+                self.labels = self.labels.after(self.known.get(uid), pod)
+            self.known = pods
+        self.followed = self.upto["Pod"]
 
     def verdict(self, t: float) -> Verdict:
         """Look, ask what is open, look again."""
@@ -108,14 +120,14 @@ def run(seed: int) -> Ran:
     expected = Expected(stored, EPOCH + timedelta(seconds=skew), world.runtime.mark_in(stored), uid="u", written=written)
     client = Client(rng, world, expected, skew)
     client.remember(t)
-    ran.right.append((t - LAG, world.right()))
+    ran.right.append((t - LAG, world.right(), world.healthy()))
     for step, calm in _steps(rng):
         t += step
         before = world.objects()[0]
         (_act if not calm else _heal)(rng, world, t)
         ran.moves |= _look(world, watch) | {_primary(world, before)}
         client.remember(t)
-        ran.right.append((t, world.right()))
+        ran.right.append((t, world.right(), world.healthy()))
         ran.verdicts.append((t, client.verdict(t)))
         if ran.verdicts[-1][1].outcome() in (Outcome.SUCCESS, Outcome.SUPERSEDED):
             break

@@ -105,9 +105,9 @@ class Observed:
 class Expected:
     """What was asked for: the primary object as the API server stored our request.
 
-    ``applied_at`` is when we asked, by our own clock; ``written`` the same by the cluster's, where that is known. ``mark`` is
-    what each pod of our change must carry, empty where the record has none. ``uid`` is empty where it is not known (a recorded
-    history); ``present`` is False for a deletion. ``before`` is the object that stood there before ours, where there was one.
+    ``applied_at`` is when we asked, by the clock by which the verdict is given; ``written`` is what the API server noted of
+    it. ``mark`` is what each pod of our change must carry, empty where the record has none. ``uid`` is empty where it is not
+    known (a recorded history); ``present`` is False for a deletion.
     """
 
     manifest: Object
@@ -115,5 +115,4 @@ class Expected:
     mark: str = ""
     uid: str = ""
     present: bool = True
-    before: Object | None = None
     written: datetime | None = None

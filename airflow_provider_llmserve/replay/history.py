@@ -149,19 +149,15 @@ class History:
         return [entry for entry in self.truth if entry.start <= t or entry is self.truth[0]][-1]
 
     def expected(self) -> Expected:
-        """The client's last request. ``before`` is what stood there when it was made."""
-        began_so = self.header.get("before")
-        asked_before_recording = self.header.get("asked_at") in (None, 0)
-        standing = None if asked_before_recording else self._standing()
-        before = None if asked_before_recording else standing or began_so
+        """The client's last request, as the API server stored it."""
         at = self.now(self.asked_at)
-        if asked_before_recording:
+        if self.header.get("asked_at") in (None, 0):
             found = self._standing(until=FIRST_LOOK)
             at = (moment(found, "metadata", "creationTimestamp") if found else None) or at
         stored = self.stamps.stored(self.asked_at) if self.present else None
         manifest, mark = (stored.object, stored.mark) if stored is not None else (self.want, digest(pod_part(self.want))[:16])
         written = managers.written_at(manifest)
-        return Expected(manifest, at, mark if self.marked else "", present=self.present, before=before, written=written)
+        return Expected(manifest, at, mark if self.marked else "", present=self.present, written=written)
 
     @cached_property
     def stamps(self) -> Stamps:
@@ -196,12 +192,11 @@ class History:
         probes = ((line["t"], mapping(line, "probe")) for line in self.lines if "probe" in line)
         return [t for t, probe in probes if probe.get("name") == name and probe.get("status") == 200]
 
-    def _standing(self, until: float | None = None) -> Object | None:
+    def _standing(self, until: float) -> Object | None:
         live: Object | None = None
-        limit = self.asked_at if until is None else until
         for line in self.lines:
             found = mapping(line, "object")
-            if "event" not in line or line["t"] > limit or found.get("kind") != self.kind or name_of(found) != name_of(self.want):
+            if "event" not in line or line["t"] > until or found.get("kind") != self.kind or name_of(found) != name_of(self.want):
                 continue
             live = None if line["event"] == "DELETED" else found
         return live

@@ -63,7 +63,7 @@ class Look:
 
     @property
     def written(self) -> datetime:
-        """The same by the cluster's clock, to the second: what its events and conditions may be compared with."""
+        """The time of our write, as the API server noted it: what events and conditions may be compared with."""
         return self.expected.written or self.expected.applied_at.replace(microsecond=0)
 
     @property

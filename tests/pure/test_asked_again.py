@@ -65,7 +65,9 @@ def watcher(servers: Servers, runtime: Eleven) -> Any:
     module: Any = runtime
     run = ServingRun("huggingfaceserve", "eleven", "bert", "u", owner=ONE, spec=SPEC, native=Live(module, stamped, RECORD))
     asker: Any = servers
-    made = verdicts.Watcher(SimpleNamespace(), asker, Settings(platform="kubernetes"), module, run)  # type: ignore[arg-type]
+    made = verdicts.Watcher(
+        SimpleNamespace(now=lambda: datetime.now(timezone.utc)), asker, Settings(platform="kubernetes"), module, run
+    )  # type: ignore[arg-type]
     snapshot = Observed((stamped,), frozenset({"Deployment"}))
     reflector: Any = SimpleNamespace(snapshot=lambda: snapshot, blind=lambda: "")
     return lambda: made._verdict(reflector)

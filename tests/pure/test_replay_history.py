@@ -151,10 +151,10 @@ def test_a_refused_request_is_known_from_its_answer_on() -> None:
     assert "MinReplicas" in history.refusal(history.seconds)
 
 
-def test_what_stood_there_before() -> None:
-    assert load("deployment/create-ready").expected().before is None
-    assert (load("deployment/update-good").expected().before or {}).get("status")
-    assert load("kubeai/node-lost").expected().before is None
+def test_what_was_asked_for_is_what_the_api_server_stored() -> None:
+    stored = load("deployment/update-good").expected().manifest
+    assert "--model_revision=v2" in str(stored)
+    assert stored["metadata"]["generation"] == 2
     assert load("kubeai/delete").expected().present is False
 
 

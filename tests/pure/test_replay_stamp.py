@@ -15,7 +15,7 @@ from airflow_provider_llmserve.runtimes.kubeai.view import SERVER
 from airflow_provider_llmserve.runtimes.managers import theirs
 from airflow_provider_llmserve.runtimes.mark import annotated, in_environment
 
-CHANGED = [n for n in recorded() if (load(n).expected().before or {}).get("spec")]
+CHANGED = [n for n in recorded() if len([v for v in load(n).stamps.versions if v.requested]) > 1]
 """Histories in which a standing object was changed."""
 
 

@@ -10,10 +10,12 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_llmserve.errors import NotFound, Unavailable
 from airflow_provider_llmserve.platforms.kubernetes import wire
+from airflow_provider_llmserve.platforms.kubernetes.clock import ClusterClock
 from airflow_provider_llmserve.platforms.kubernetes.login import Login
 from airflow_provider_llmserve.platforms.kubernetes.wire import Answer, Request
 from airflow_provider_llmserve.runtimes.kinds import Kind
@@ -51,9 +53,14 @@ class Client:
 
     def __init__(self, make_hook: Callable[[], Any], *, timeout: float = 30.0, tries: int = 7, patience: float = 30.0) -> None:
         self._login = Login(make_hook)
+        self._clock = ClusterClock()
         self._timeout = timeout
         self._tries = tries
         self._patience = patience
+
+    def now(self) -> datetime:
+        """The cluster's time."""
+        return self._clock.now()
 
     async def __aenter__(self) -> Client:
         return self
@@ -177,12 +184,14 @@ class Client:
         for attempt in range(self._tries):
             last = attempt == self._tries - 1
             asked_for = 0.0
+            asked_at = datetime.now(timezone.utc)
             try:
                 answer = await self._once(req, self._timeout)
             except Unavailable:
                 if last:
                     raise
             else:
+                self._clock.hear(answer.headers.get("date", ""), asked_at, datetime.now(timezone.utc))
                 if answer.status < 300:
                     return answer
                 error = wire.fault(req, answer)

@@ -30,8 +30,6 @@ class Live:
     primary: Object
     record: Record | None
     companion: Object | None = None
-    before: Mapping[str, Any] | None = None
-    """The object that stood there before our write, where this is the fruit of one."""
 
     def expected(self, applied_at: datetime) -> Expected:
         """What a wait for it expects: nothing is rendered anew, the object is what was asked for."""
@@ -41,7 +39,6 @@ class Live:
             applied_at=applied_at,
             mark=record.mark if record else "",
             uid=self.uid,
-            before=self.before,
             written=managers.written_at(self.primary),
         )
 

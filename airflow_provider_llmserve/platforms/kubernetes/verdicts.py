@@ -108,7 +108,7 @@ class Watcher:
         self._asked = clock()
 
     def _assess(self, observed: Observed) -> Verdict:
-        return self._runtime.assess(self._expected, observed, datetime.now(timezone.utc))
+        return self._runtime.assess(self._expected, observed, self._client.now())
 
     def _superseded(self, observed: Observed) -> Verdict | None:
         primary, record = seen(self._runtime, self._run.name, observed)
@@ -125,7 +125,7 @@ class Watcher:
         return verdict(State.SUPERSEDED, "superseded", f"{subject} {done} by {by}", evidence=[evidence])
 
     def _expect(self) -> Expected:
-        native, now = self._run.native, datetime.now(timezone.utc)
+        native, now = self._run.native, self._client.now()
         assert isinstance(native, Live)
         return native.expected(_time(native.record.applied if native.record else "") or now)
 
@@ -161,7 +161,7 @@ class Watcher:
         """The logs of running containers that the runtime asks for, read anew every TAIL_PAUSE seconds."""
         if not isinstance(self._runtime, Reading) or not self._may_read_logs:
             return []
-        wanted = self._runtime.logs_wanted(self._expected, observed, datetime.now(timezone.utc))
+        wanted = self._runtime.logs_wanted(self._expected, observed, self._client.now())
         for tail in wanted:
             clock = asyncio.get_running_loop().time()
             if tail in self._tails and clock - self._tails[tail][0] < TAIL_PAUSE:

@@ -10,7 +10,6 @@ import copy
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_llmserve.errors import Conflict, LLMServeError
@@ -163,7 +162,7 @@ class Writer:
         return True
 
     async def _write(self, want: Want, todo: Writes, live: Live | None, on_applied: OnApplied, *, force: bool) -> Live:
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = self._client.now().isoformat(timespec="seconds")
         record = records.succeed(live.record if live else None, want.owner, want.spec, want.stopped, want.ttl)
         record = replace(todo.record(self._runtime, record), applied=now)
         gone = record.gone_with(live.record if live else None)
@@ -193,7 +192,7 @@ class Writer:
             await beside.put(_tied(other, primary), there)
         if taken_back:
             await beside.prune(gone)
-        return Live(self._runtime, primary, record, companion, before=before)
+        return Live(self._runtime, primary, record, companion)
 
     def _of(self, name: str) -> Belonging:
         return Belonging(self._runtime.PRIMARY, name)

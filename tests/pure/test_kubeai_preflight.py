@@ -56,6 +56,7 @@ def test_nothing_to_say_where_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("spec", "found", "words"),
     [
+        ({"env": {"A": "1", "LLMSERVE_MARK": "x"}}, {}, "env: LLMSERVE_MARK is ours"),
         ({}, {("CustomResourceDefinition", "models.kubeai.org"): None}, "not installed"),
         ({"priority_class": "high"}, {("PriorityClass", "high"): None}, "PriorityClass high does not exist"),
         ({}, {("CustomResourceDefinition", "models.kubeai.org"): {"spec": {"versions": [{"name": "v2"}]}}}, "does not serve"),

@@ -8,6 +8,7 @@ from typing import Any
 from airflow_provider_llmserve.readiness.fields import at, items, mapping, text
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, CRD, LEASE, MODEL, PRIORITY_CLASS, SECRET
 from airflow_provider_llmserve.runtimes.kubeai import adapters, config, view
+from airflow_provider_llmserve.runtimes.mark import VARIABLE
 from airflow_provider_llmserve.runtimes.parts import Facts, Lookup
 from airflow_provider_llmserve.settings import Settings
 from airflow_provider_llmserve.specs import KubeAIText
@@ -31,6 +32,11 @@ def findings(spec: KubeAIText, *, name: str, settings: Settings, facts: Facts) -
     known = facts.objects
     return [
         *kubeai_findings(spec, name=name),
+        *(
+            f"env: {v} is ours: it carries the mark by which pods are told apart; choose another name"
+            for v in spec.env
+            if v == VARIABLE
+        ),
         *_update(spec, mapping(known.get(Lookup(MODEL, name)), "spec")),
         *_crd(spec, known),
         *_manager(spec, settings, known),

@@ -72,13 +72,15 @@ def replica_sets(deployment: Object, observed: Observed) -> list[Object]:
 
 
 def current_replica_set(deployment: Object, observed: Observed) -> Object | None:
-    """The ReplicaSet of the Deployment's present template (EqualIgnoreHash, pkg/controller/deployment/util),
-    None before it is made."""
-    template = _without_hash(mapping(deployment, "spec", "template"))
-    for one in replica_sets(deployment, observed):
-        if _without_hash(mapping(one, "spec", "template")) == template:
-            return one
-    return None
+    """The ReplicaSet of the Deployment's present template (EqualIgnoreHash, pkg/controller/deployment/util), None before it is
+    made. Where admission rewrites ReplicaSets none is equal: then it is one that has all the annotations of the template, where
+    there are any (our mark is one, a restart is another)."""
+    template, sets = _without_hash(mapping(deployment, "spec", "template")), replica_sets(deployment, observed)
+    equal = next((r for r in sets if _without_hash(mapping(r, "spec", "template")) == template), None)
+    asked = mapping(template, "metadata", "annotations")
+    if equal is not None or not asked:
+        return equal
+    return next((r for r in sets if asked.items() <= mapping(r, "spec", "template", "metadata", "annotations").items()), None)
 
 
 def progress(deployment: Object, observed: Observed) -> Progress:

@@ -174,3 +174,27 @@ def test_the_deadlock_of_a_surge_without_room() -> None:
     first = progress(deployment(), Observed((NEW_SET, pod("a", "new", ready=False))))
     assert deadlock(first, [waiting]) is None
     assert deadlock(stuck, [PodTrouble(pod="a", reason="image_not_found", summary="")]) is None
+
+
+def annotated(template: dict[str, Any], **annotations: str) -> dict[str, Any]:
+    return {**template, "metadata": {**template["metadata"], "annotations": annotations}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "made", "found"),
+    [
+        ({"mark": "2"}, {"mark": "2"}, "new"),
+        ({"mark": "2"}, {"mark": "2", "added-by": "a-policy"}, "new"),
+        ({"mark": "2"}, {"mark": "1"}, None),
+        ({"mark": "2", "restartedAt": "now"}, {"mark": "2"}, None),
+        ({}, {}, None),
+    ],
+)
+def test_where_admission_rewrites_replica_sets_their_annotations_tell(
+    asked: dict[str, str], made: dict[str, str], found: str | None
+) -> None:
+    rewritten = replica_set("new", TEMPLATE)
+    rewritten["spec"]["template"] = {**annotated(TEMPLATE, **made), "spec": {"containers": [{"image": "mirror/i:2"}]}}
+    what = deployment(spec={"template": annotated(TEMPLATE, **asked)})
+    current = current_replica_set(what, Observed((OLD_SET, rewritten)))
+    assert (current and current["metadata"]["uid"]) == found

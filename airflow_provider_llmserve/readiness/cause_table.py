@@ -156,7 +156,7 @@ REFUSED = (
 
 KILLED = (
     Sign(where=TERMINATED, beside=("OOMKilled",), reason="out_of_memory"),
-    Sign(system=VLLM, where=LOG, texts=("'enginecore': -9", "'enginecore_dp0': -9", "died with exit code -9", "died unexpectedly"), reason="out_of_memory"),
+    Sign(system=VLLM, where=LOG, texts=("'enginecore': -9", "'enginecore_dp0': -9", "died with exit code -9", "died unexpectedly (exit code: -9"), reason="out_of_memory"),
     Sign(where=EVENT, beside=("Killing",), texts=("failed liveness probe, will be restarted",), reason="liveness_killed"),
     Sign(where=EVENT, beside=("Killing",), texts=("failed startup probe, will be restarted",), reason="startup_probe_failed"),
     Sign(where=POD | CONDITION, beside=EVICTION, texts=("exceeded its local ephemeral storage limit", "ephemeral local storage usage exceeds", "usage of emptydir volume"), reason="evicted_disk_limit"),

@@ -153,7 +153,7 @@ def exit_cause(pod: Object, one: Container, observed: Observed, system: str) -> 
             return found
     for event in events_about(observed, pod, "Killing"):
         found = cause_in("event", "Killing", event_text(event))
-        if found and code in ("137", "143") and f"container {one.name} " in event_text(event).lower():
+        if found and code in ("0", "137", "143") and f"container {one.name} " in event_text(event).lower():
             return replace(found, line=event_text(event))
     found = cause_in("terminated", reason, message, system) or cause_in("terminated", code, message, system)
     line = _last_words(pod, one, observed) or telling_line(message)

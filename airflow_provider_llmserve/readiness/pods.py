@@ -21,7 +21,7 @@ from airflow_provider_llmserve.readiness.containers import (
     unready_cause,
 )
 from airflow_provider_llmserve.readiness.events import event_text, events_about, standing_warnings
-from airflow_provider_llmserve.readiness.fields import condition, is_true, items, moment, name_of, terminating, text
+from airflow_provider_llmserve.readiness.fields import condition, is_true, items, moment, name_of, number, terminating, text
 from airflow_provider_llmserve.readiness.observed import Object, Observed
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import Evidence, Verdict
@@ -31,6 +31,9 @@ SCHEDULING_GRACE = timedelta(minutes=5)
 
 QUOTED = 1000
 """Characters that are quoted of what the cluster says; an event holds 1,024."""
+
+SECOND_PULL_WITHIN = timedelta(seconds=30)
+"""How long after a pod was made its second pull has failed too: the kubelet backs off for 10 s after the first."""
 
 _CREATING = ("", "ContainerCreating", "PodInitializing")
 _GENERAL = ("volume_not_mounted", "sandbox_not_made", "pod_not_started")
@@ -261,7 +264,7 @@ def _container_trouble(pod: Object, one: Container, observed: Observed, now: dat
     system = system_of(one.spec) or system
     reason, message = text(one.waiting, "reason"), text(one.waiting, "message")
     if reason in _PULLING:
-        return _pull_trouble(pod, one, observed, reason, message)
+        return _pull_trouble(pod, one, observed, now, reason, message)
     if one.last_exit:
         return _exit(pod, one, observed, now, system)
     if reason not in _CREATING or message:
@@ -282,9 +285,24 @@ def _container_trouble(pod: Object, one: Container, observed: Observed, now: dat
     return None
 
 
-def _pull_trouble(pod: Object, one: Container, observed: Observed, reason: str, message: str) -> PodTrouble:
-    """Kubelets before 1.33 say the cause only in the event, not beside ImagePullBackOff. The first failure may pass; a back-off
-    shows that a second try failed too."""
+def _failed_pulls(pod: Object, one: Container, observed: Observed) -> int:
+    """How often its image was not pulled, as far as the kubelet's events tell (they are rationed): the failures, or one less than
+    were begun."""
+    image = f'"{text(one.spec, "image")}"'
+    counted = {
+        reason: sum(
+            max(number(e, "count"), number(e, "series", "count"), 1)
+            for e in events_about(observed, pod, reason)
+            if image in event_text(e) and "pull" in event_text(e).lower()
+        )
+        for reason in ("Pulling", "Failed")
+    }
+    return max(counted["Failed"], counted["Pulling"] - 1)
+
+
+def _pull_trouble(pod: Object, one: Container, observed: Observed, now: datetime, reason: str, message: str) -> PodTrouble:
+    """Kubelets before 1.33 say the cause only in the event, not beside ImagePullBackOff. The first failure may pass (an image
+    that is being pushed), and the kubelet backs off 0.9 s after it: final is the second pull that failed."""
     failures = [event_text(e) for e in events_about(observed, pod, "Failed") if "pull" in event_text(e).lower()]
     cause = None
     line = message
@@ -300,7 +318,9 @@ def _pull_trouble(pod: Object, one: Container, observed: Observed, reason: str, 
         observed, pod, "FailedToRetrieveImagePullSecret"
     ):
         cause = Cause("image_pull_secret_missing", "")
-    again = reason == "ImagePullBackOff" or bool(events_about(observed, pod, "BackOff"))
+    again = _failed_pulls(pod, one, observed) > 1
+    made = moment(pod, "metadata", "creationTimestamp")
+    again = again or (reason == "ImagePullBackOff" and (made is None or now - made > SECOND_PULL_WITHIN))
     summary = f"container {one.name}: image {text(one.spec, 'image') or '?'} is not pulled"
     trouble = _trouble(
         pod,

@@ -51,6 +51,7 @@ def seen(row: Mapping[str, Any]) -> tuple[dict[str, Any], Observed, datetime]:
             "reason": e["reason"],
             "message": e["message"],
             "lastTimestamp": e.get("at"),
+            "count": e.get("count"),
             "involvedObject": e.get("about") or {"kind": "Pod", "name": "p", "uid": "u"},
         }
         for i, e in enumerate(row.get("events", ()))

@@ -6,8 +6,9 @@ else is progressing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -183,13 +184,13 @@ def _trouble(deployment: Object, state: Progress, observed: Observed, now: datet
 
 
 def _thrown_out(deployment: Object, state: Progress, observed: Observed, now: datetime) -> Iterator[PodTrouble | None]:
-    """Why pods of the present version are gone, from those that are ending or have ended."""
+    """Why pods of the present version are gone, from those that are ending or have ended. What one died of for good its successor
+    may not; what two did, it will."""
     current = uid_of(state.current) if state.current is not None else ""
-    for pod in observed.of("Pod"):
-        if owned_by(pod, current) and (terminating(pod) or pod_ended(pod)):
-            found = diagnose_pod(pod, observed, now, system=SYSTEM)
-            if found is not None and not found.fatal:
-                yield found
+    gone = [p for p in observed.of("Pod") if owned_by(p, current) and (terminating(p) or pod_ended(p))]
+    found = [t for p in gone if (t := diagnose_pod(p, observed, now, system=SYSTEM)) is not None]
+    died = Counter(t.reason for t in found)
+    yield from (replace(t, fatal=t.fatal and died[t.reason] > 1) for t in found)
 
 
 def _proof(view: _View) -> Verdict:

@@ -76,7 +76,7 @@ def _proven(view: View) -> Verdict | None:
     decide."""
     if not view.seen_by_manager or view.replicas == 0 or len(view.current) != view.replicas:
         return None
-    if view.stale or view.ending or view.dead or not all(pod_ready(p) for p in view.current):
+    if view.stale or view.outgoing or view.dead or not all(pod_ready(p) for p in view.current):
         return None
     if view.cache_pending:
         return None

@@ -99,6 +99,12 @@ class View(Look):
         return [p for p in self.pods if terminating(p)]
 
     @cached_property
+    def outgoing(self) -> list[Object]:
+        """Of those that end, the ones that may still answer. A pod with adapters stands for its whole grace (30 s) after its
+        server has ended: the loader beside it hears no signal."""
+        return [p for p in self.ending if not mapping(server_status(p), "state", "terminated")]
+
+    @cached_property
     def dead(self) -> list[Object]:
         """Ended (evicted, failed) and not removed: KubeAI counts such a pod as a replica and makes no other."""
         return [p for p in self.pods if pod_ended(p) and not terminating(p)]

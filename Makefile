@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 INSTALLED = $(if $(wildcard $(BIN)/python),,$(error there is no $(VENV): run `make install` first))
 
 .PHONY: help install demo test test-pure test-machine test-cluster lint format docs replay fuzz testbed constraints clean \
-	bench-import bench-gateway bench-deploy
+	bench-import bench-gateway bench-deploy bench-events
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -63,6 +63,9 @@ bench-gateway:  ## the local gateway against a bare llama.cpp server
 
 bench-deploy:  ## API calls of a deploy, writes of a redeploy
 	@$(INSTALLED)$(BIN)/python benchmarks/bench_deploy.py
+
+bench-events:  ## what a busy namespace costs a wait
+	@$(INSTALLED)$(BIN)/python benchmarks/bench_events.py
 
 testbed:  ## the test control plane: setup-envtest's binaries where they fit, the rest built (Go 1.26)
 	scripts/testbed.sh

@@ -32,11 +32,11 @@ def events_about(observed: Observed, about: Object, *reasons: str) -> list[Objec
     """
     uid, name, kind = uid_of(about), name_of(about), text(about, "kind")
     found = []
-    for event in observed.of("Event"):
+    for event in observed.events_named(name):
         if reasons and event.get("reason") not in reasons:
             continue
         target = mapping(event, "involvedObject") or mapping(event, "regarding")
-        if target.get("kind") != kind or target.get("name") != name:
+        if target.get("kind") != kind:
             continue
         if uid and text(target, "uid") and text(target, "uid") != uid:
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from airflow_provider_llmserve.readiness.state import Ask
@@ -82,7 +83,29 @@ class Observed:
 
     def of(self, kind: str) -> Iterator[Object]:
         """All objects of ``kind``."""
-        return (o for o in self.objects if o.get("kind") == kind)
+        return iter(self._by_kind.get(kind, ()))
+
+    def events_named(self, name: str) -> list[Object]:
+        """The events about objects of that name, in either API."""
+        return self._events.get(name, [])
+
+    @cached_property
+    def _by_kind(self) -> Mapping[str, list[Object]]:
+        found: dict[str, list[Object]] = {}
+        for o in self.objects:
+            kind = o.get("kind")
+            found.setdefault(kind if isinstance(kind, str) else "", []).append(o)
+        return found
+
+    @cached_property
+    def _events(self) -> Mapping[str, list[Object]]:
+        """A namespace may hold tens of thousands, and each pod's are looked for several times."""
+        found: dict[str, list[Object]] = {}
+        for event in self.of("Event"):
+            target = event.get("involvedObject") or event.get("regarding")
+            name = target.get("name") if isinstance(target, Mapping) else None
+            found.setdefault(name if isinstance(name, str) else "", []).append(event)
+        return found
 
     def get(self, kind: str, name: str) -> Object | None:
         """The object of that kind and name, or None."""
@@ -94,11 +117,17 @@ class Observed:
 
     def with_replies(self, *replies: Reply) -> Observed:
         """The same snapshot with more answers of the model."""
-        return replace(self, replies=(*self.replies, *replies))
+        return self._with(replies=(*self.replies, *replies))
 
     def with_logs(self, *logs: PodLog) -> Observed:
         """The same snapshot with more logs."""
-        return replace(self, logs=(*self.logs, *logs))
+        return self._with(logs=(*self.logs, *logs))
+
+    def _with(self, **more: Any) -> Observed:
+        """With what is found by kind and by name already: the objects are the same."""
+        same = replace(self, **more)
+        same.__dict__.update({key: self.__dict__[key] for key in ("_by_kind", "_events") if key in self.__dict__})
+        return same
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,23 @@ Manifest = dict[str, Any]
 class Watched:
     """A collection to list and watch in the run's namespace: by label selector, or one object by name (empty: all of the kind).
 
-    ``required`` ones must be readable; without the right to read another, the verdict says what it rests on.
+    ``required`` ones must be readable; without the right to read another, the verdict says what it rests on. ``about`` are the
+    names of what events must be about to be kept, those that end in a dash the beginnings of such names; none keeps all.
     """
 
     kind: Kind
     labels: str = ""
     name: str = ""
     required: bool = True
+    about: tuple[str, ...] = ()
+
+    def concerns(self, thing: Mapping[str, Any]) -> bool:
+        """Whether it is kept."""
+        if not self.about:
+            return True
+        target = thing.get("involvedObject") or thing.get("regarding")
+        name = str(target.get("name")) if isinstance(target, Mapping) else ""
+        return any(name == one or (one.endswith("-") and name.startswith(one)) for one in self.about)
 
 
 @dataclass(frozen=True)

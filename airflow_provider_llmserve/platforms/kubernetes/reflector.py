@@ -20,7 +20,7 @@ from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.wire import back_off
 from airflow_provider_llmserve.readiness.labels_seen import LabelsSeen
 from airflow_provider_llmserve.readiness.observed import Observed
-from airflow_provider_llmserve.runtimes.kinds import POD
+from airflow_provider_llmserve.runtimes.kinds import EVENT, POD
 from airflow_provider_llmserve.runtimes.parts import Watched
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class _Collection:
 
     def put(self, uid: str, thing: Object) -> None:
         """What it is now."""
+        if self.watched.kind == EVENT:
+            thing.get("metadata", {}).pop("managedFields", None)  # half of an event, and no rule reads it
         if self.watched.kind == POD:
             self.labels = self.labels.after(self.objects.get(uid), thing)
         self.objects[uid] = thing
@@ -56,7 +58,7 @@ class _Collection:
         uid = str((thing.get("metadata") or {}).get("uid") or "")
         if event.get("type") == "DELETED":
             return self.objects.pop(uid, None) is not None
-        if event.get("type") in ("ADDED", "MODIFIED"):
+        if event.get("type") in ("ADDED", "MODIFIED") and self.watched.concerns(thing):
             self.put(uid, thing)
             return True
         return False
@@ -136,7 +138,7 @@ class Reflector:
     async def _list_and_watch(self, c: _Collection) -> None:
         w = c.watched
         listing = await self._client.list(w.kind, self._namespace, labels=w.labels, fields=c.fields)
-        listed = {str(o["metadata"]["uid"]): o for o in listing.items}
+        listed = {str(o["metadata"]["uid"]): o for o in listing.items if c.watched.concerns(o)}
         c.objects = {uid: o for uid, o in c.objects.items() if uid in listed}
         for uid, thing in listed.items():
             c.put(uid, thing)

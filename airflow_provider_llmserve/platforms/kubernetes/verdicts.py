@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 PERIOD = 5.0
 """Seconds after which a verdict is given anew though nothing changed: what a clock decides (a lease that ran out) is no event."""
+PAUSE = 1.0
+"""Seconds between two verdicts at least, however often the objects change."""
 ASK_PAUSE = 1.0
 """Seconds between two rounds of questions, however often the objects change."""
 ROUNDS = 3
@@ -62,8 +64,10 @@ class Watcher:
         """See :meth:`platforms.base.Platform.verdicts`."""
         async with Reflector(self._client, self._settings.namespace, self.watched()) as reflector:
             while True:
+                began = self._clock()
                 yield await self._verdict(reflector)
                 await reflector.changed(PERIOD)
+                await asyncio.sleep(max(0.0, began + PAUSE - self._clock()))
 
     def watched(self) -> list[Watched]:
         """What the runtime wants to see, and the record where that is an object of its own."""

@@ -156,7 +156,7 @@ def watched(name: str) -> list[Watched]:
         Watched(REPLICA_SET, labels=selector),
         Watched(POD, labels=selector),
         Watched(SERVICE, labels=selector),
-        Watched(EVENT, required=False),
+        Watched(EVENT, required=False, about=(name, f"{name}-")),
     ]
 
 

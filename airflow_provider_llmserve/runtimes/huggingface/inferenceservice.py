@@ -183,7 +183,7 @@ def watched(name: str) -> list[Watched]:
         Watched(DEPLOYMENT, labels=label),
         Watched(REPLICA_SET, labels=label),
         Watched(POD, labels=label),
-        Watched(EVENT, required=False),
+        Watched(EVENT, required=False, about=(name, f"{name}-")),
     ]
 
 

@@ -74,11 +74,12 @@ PERMISSIONS: tuple[Permission, ...] = (
 def watched(name: str) -> Sequence[Watched]:
     """The Model and its pods must be readable; the rest tells why something does not go on."""
     jobs = [f"{verb}-cache-{name}" for verb in ("load", "evict")]
+    about_jobs = [one for job in jobs for one in (job, f"{job}-")]
     return (
         Watched(MODEL, name=name),
         Watched(POD, labels=f"model={name}"),
         Watched(POD, labels=f"job-name in ({','.join(jobs)})", required=False),
-        Watched(EVENT, required=False),
+        Watched(EVENT, required=False, about=(name, f"model-{name}-", *about_jobs, "shared-model-cache-")),
         Watched(LEASE, name=view.MANAGER_LEASE, required=False),
         Watched(CONFIG_MAP, name=config.NAME, required=False),
         *(Watched(JOB, name=job, required=False) for job in jobs),

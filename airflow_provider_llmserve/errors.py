@@ -136,7 +136,10 @@ class GateFailed(LLMServeError):
 
 
 class PlatformError(LLMServeError):
-    """The platform answered with an error. ``status`` is the HTTP status, 0 where there was no answer."""
+    """The platform answered with an error. ``status`` is the HTTP status, 0 where there was no answer; ``retry_after`` the
+    seconds that it asked us to stay away."""
+
+    retry_after = 0.0
 
     def __init__(self, message: str, *, status: int = 0):
         self.status = status

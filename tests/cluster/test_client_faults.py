@@ -44,15 +44,47 @@ def data(r: Reflector, name: str) -> Any:
     return (r.snapshot().get("ConfigMap", name) or {}).get("data")
 
 
-async def test_a_closed_stream_is_not_an_answer(api: FakeApi, client: Client) -> None:
+def changed(name: str, version: int, **data: str) -> dict[str, Any]:
+    return {"type": "MODIFIED", "object": config_map(name, version, **data)}
+
+
+async def test_a_closed_stream_is_not_an_answer_and_is_resumed(api: FakeApi, client: Client) -> None:
     api.put("x", a="1")
-    api.on_watch = [[]]
+    api.on_watch = [[], [changed("x", 3, a="2")], [HOLD]]
     async with reflector(client) as r:
-        api.put("x", a="2")  # after the list, and no event ever tells
         await until_async("the change is seen", lambda: data(r, "x") == {"a": "2"})
         await until_async("the watch goes on", lambda: len(api.requests) == 4)
 
-    assert api.requests == ["list", "watch 2", "list", "watch 3"]
+    assert api.requests == ["list", "watch 2", "watch 2", "watch 3"], "one list, and each watch from where the last one ended"
+
+
+async def test_a_watch_is_resumed_from_its_last_bookmark(api: FakeApi, client: Client) -> None:
+    bookmark = {"type": "BOOKMARK", "object": {"kind": "ConfigMap", "metadata": {"resourceVersion": "9"}}}
+    api.on_watch = [[bookmark], [HOLD]]
+    async with reflector(client):
+        await until_async("the watch goes on", lambda: len(api.requests) == 3)
+    assert api.requests == ["list", "watch 1", "watch 9"]
+
+
+async def test_a_watch_that_is_refused_for_load_stays_away_as_long_as_it_is_asked_to(
+    api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cases: cluster/watch429.py: seven lists and seven watches in 20 s, for a Retry-After that nobody read."""
+    pauses: list[float] = []
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+
+    api.put("x", a="1")
+    api.headers = {"Retry-After": "7"}
+    api.on_watch = [(429, "too many requests"), (503, "etcd leader changed"), [HOLD]]
+    monkeypatch.setattr("airflow_provider_llmserve.platforms.kubernetes.reflector.asyncio.sleep", note)
+    async with reflector(client) as r:
+        while len(api.requests) < 4 or r.blind():
+            await asyncio.wait({asyncio.ensure_future(asyncio.to_thread(lambda: None))})
+        assert data(r, "x") == {"a": "1"}
+    assert api.requests == ["list", "watch 2", "watch 2", "watch 2"]
+    assert all(pause >= 7 for pause in pauses[:2])
 
 
 @pytest.mark.parametrize("how", ["event", "status"])
@@ -70,9 +102,9 @@ async def test_a_410_begins_again_from_a_new_list_and_not_without_pause(api: Fak
         assert not r.blind()
 
 
-async def test_what_went_between_two_watches_is_gone(api: FakeApi, client: Client) -> None:
+async def test_what_went_while_nobody_could_tell_is_gone(api: FakeApi, client: Client) -> None:
     api.put("x", a="1")
-    api.on_watch = [[]]
+    api.on_watch = [(410, "too old resource version")]
     async with reflector(client) as r:
         assert data(r, "x") == {"a": "1"}
         api.objects.clear()
@@ -92,8 +124,7 @@ async def test_deleted_without_status_is_gone(api: FakeApi, client: Client) -> N
 async def test_events_are_followed_and_bookmarks_are_none(api: FakeApi, client: Client) -> None:
     added = {"type": "ADDED", "object": config_map("x", 3, a="1")}
     bookmark = {"type": "BOOKMARK", "object": {"kind": "ConfigMap", "metadata": {"resourceVersion": "9"}}}
-    changed = {"type": "MODIFIED", "object": config_map("x", 10, a="2")}
-    api.on_watch = [[added, bookmark, changed, HOLD]]
+    api.on_watch = [[added, bookmark, changed("x", 10, a="2"), HOLD]]
     async with reflector(client) as r:
         await until_async("the change is seen", lambda: data(r, "x") == {"a": "2"})
 
@@ -138,7 +169,7 @@ async def test_a_server_that_closes_every_stream_is_not_asked_without_pause(
             await asyncio.wait({asyncio.ensure_future(asyncio.to_thread(lambda: None))})
 
     assert pauses[5] > pauses[0]
-    assert len(api.requests) == 12
+    assert len(api.requests) == 7
 
 
 async def test_a_request_waits_as_long_as_the_server_asks(api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

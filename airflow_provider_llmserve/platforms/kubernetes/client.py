@@ -111,7 +111,8 @@ class Client:
         fields: str = "",
         seconds: int = wire.WATCH_SECONDS,
     ) -> AsyncGenerator[Object, None]:
-        """The events after ``version``, until the server closes the stream: the end says nothing about the objects.
+        """The events after ``version``, until the server closes the stream: the end says nothing about the objects. The first
+        says that the stream is open (type ``OPENED``, without an object).
 
         Raises :class:`~wire.Expired` (410, as a status or as an event), :class:`AccessDenied`, :class:`Unavailable`: whoever
         iterates lists again and goes on from there.
@@ -122,6 +123,7 @@ class Client:
         timeout = aiohttp.ClientTimeout(total=seconds + 30, sock_connect=10, sock_read=SILENCE)
         lines = wire.Lines()
         async with self._exchange(req, timeout) as response:
+            yield {"type": "OPENED"}
             try:
                 async for data in response.content.iter_any():
                     for event in lines.feed(data):
@@ -243,7 +245,8 @@ class Client:
                 if response.status >= 300:
                     if response.status == 401:
                         await self._login.refused(api)
-                    raise wire.fault(req, Answer(response.status, await response.read(), dict(response.headers)))
+                    headers = {k.lower(): v for k, v in response.headers.items()}
+                    raise wire.fault(req, Answer(response.status, await response.read(), headers))
                 yield response
 
 

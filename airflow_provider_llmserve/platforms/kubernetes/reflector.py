@@ -1,7 +1,8 @@
 """Keeps a snapshot of a few collections up to date by list and watch, and wakes whoever waits for a change.
 
-A watch is a hint, a list is the truth: after every watch, however it ended, the collection is listed again, so a closed stream,
-a 410, a cut connection or a lost event cost a list and never a wrong picture. No fault ends it.
+A watch that ended, however it did, is resumed from the last version that it brought, by an event or a bookmark: the API server
+tells everything since, or that it cannot any more (410). Then, and after a refusal, the collection is listed again: the list is
+the truth. No fault ends it; while a collection cannot be followed, the snapshot says so.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from airflow_provider_llmserve.errors import AccessDenied, LLMServeError
+from airflow_provider_llmserve.errors import AccessDenied, LLMServeError, Unavailable
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.wire import back_off
 from airflow_provider_llmserve.readiness.labels_seen import LabelsSeen
@@ -39,6 +40,8 @@ class _Collection:
     tried: bool = False
     listed: bool = False
     fault: str = ""
+    version: str = ""
+    """What to watch from; empty where a list must tell."""
 
     @property
     def fields(self) -> str:
@@ -55,6 +58,7 @@ class _Collection:
     def take(self, event: Object) -> bool:
         """Fold one event of a watch in. True where the picture changed."""
         thing = event.get("object") or {}
+        self.version = str((thing.get("metadata") or {}).get("resourceVersion") or self.version)
         uid = str((thing.get("metadata") or {}).get("uid") or "")
         if event.get("type") == "DELETED":
             return self.objects.pop(uid, None) is not None
@@ -122,31 +126,42 @@ class Reflector:
             began = time.monotonic()
             pause = 0.0
             try:
-                await self._list_and_watch(c)
-            except AccessDenied as e:
-                pause = 0.0 if c.watched.required else DENIED
+                if not c.version:
+                    await self._list(c)
+                await self._watch(c)
+            except Unavailable as e:
+                pause = e.retry_after
                 self._faulty(c, e)
-            except LLMServeError as e:
+            except LLMServeError as e:  # too old a version (410), or a refusal
+                c.version = ""
+                pause = DENIED if isinstance(e, AccessDenied) and not c.watched.required else 0.0
                 self._faulty(c, e)
             except Exception as e:
                 log.exception("watching %s", c.watched.kind.plural)
+                c.version = ""
                 self._faulty(c, e)
             failures = failures + 1 if time.monotonic() - began < SHORT else 0
             if failures or pause:
                 await asyncio.sleep(max(pause, back_off(failures)))
 
-    async def _list_and_watch(self, c: _Collection) -> None:
+    async def _list(self, c: _Collection) -> None:
         w = c.watched
         listing = await self._client.list(w.kind, self._namespace, labels=w.labels, fields=c.fields)
         listed = {str(o["metadata"]["uid"]): o for o in listing.items if c.watched.concerns(o)}
         c.objects = {uid: o for uid, o in c.objects.items() if uid in listed}
         for uid, thing in listed.items():
             c.put(uid, thing)
-        c.tried, c.listed, c.fault = True, True, ""
+        c.tried, c.listed, c.fault, c.version = True, True, "", listing.version
         self._changed.set()
-        events = self._client.watch(w.kind, self._namespace, version=listing.version, labels=w.labels, fields=c.fields)
+
+    async def _watch(self, c: _Collection) -> None:
+        w = c.watched
+        events = self._client.watch(w.kind, self._namespace, version=c.version, labels=w.labels, fields=c.fields)
         try:
             async for event in events:
+                if c.fault:  # it is followed again, and what came between comes now
+                    c.fault = ""
+                    self._changed.set()
                 if c.take(event):
                     self._changed.set()
         finally:

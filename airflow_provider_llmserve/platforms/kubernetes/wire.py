@@ -214,7 +214,9 @@ def fault(req: Request, answer: Answer) -> PlatformError:
     """The error that an answer outside 2xx stands for, naming the verb, the object and, for 403, the permission to grant."""
     said = _message(answer)
     text = f"{req.verb} {req.subject}: {answer.status} {said}"
-    return _error_type(answer.status, said)(_with_remedy(req, answer.status, said, text), status=answer.status)
+    error = _error_type(answer.status, said)(_with_remedy(req, answer.status, said, text), status=answer.status)
+    error.retry_after = retry_after(answer)
+    return error
 
 
 def unreachable(req: Request, reason: str) -> Unavailable:

@@ -160,3 +160,17 @@ async def test_permissions_are_asked(client: Client, cluster: Cluster, namespace
     async with Client(hook_for(login)) as user:
         assert await user.may(namespace, "get", "", "pods/log")
         assert not await user.may(namespace, "get", "", "pods")
+
+
+async def test_what_the_api_server_warns_of_is_logged_once(
+    client: Client, cluster: Cluster, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = {"pod-security.kubernetes.io/warn": "restricted"}
+    cluster.admin.merge(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": labels}})
+    pod = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    body = {"selector": {"matchLabels": {"a": "b"}}, "template": pod}
+    for i in range(2):
+        manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": f"d{i}"}, "spec": body}
+        await client.apply(DEPLOYMENT, namespace, manifest, dry_run=True)
+    (said,) = (r.getMessage() for r in caplog.records if "the API server warns" in r.getMessage())
+    assert "would violate PodSecurity" in said

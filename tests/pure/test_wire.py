@@ -158,3 +158,16 @@ def test_an_error_event_is_the_error_of_its_code() -> None:
 
     assert isinstance(wire.event_fault(watch, event), wire.Expired)
     assert wire.event_fault(watch, EVENTS[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("", []),
+        ('299 - "v1beta1 Model is deprecated"', ["v1beta1 Model is deprecated"]),
+        ('299 - "one", 299 kube "say \\"two\\""', ["one", 'say "two"']),
+        ("214 - no quotes", []),
+    ],
+)
+def test_what_the_api_server_warns_of(header: str, said: list[str]) -> None:
+    assert wire.warnings_in(wire.Answer(200, b"", {"warning": header})) == said

@@ -54,6 +54,7 @@ class Client:
     def __init__(self, make_hook: Callable[[], Any], *, timeout: float = 30.0, tries: int = 7, patience: float = 30.0) -> None:
         self._login = Login(make_hook)
         self._clock = ClusterClock()
+        self._warned: set[str] = set()
         self._timeout = timeout
         self._tries = tries
         self._patience = patience
@@ -194,6 +195,7 @@ class Client:
                     raise
             else:
                 self._clock.hear(answer.headers.get("date", ""), asked_at, datetime.now(timezone.utc))
+                self._warn(req, answer)
                 if answer.status < 300:
                     return answer
                 error = wire.fault(req, answer)
@@ -205,6 +207,12 @@ class Client:
             log.debug("%s %s: trying again in %.1f s", req.verb, req.subject, pause)
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
+
+    def _warn(self, req: Request, answer: Answer) -> None:
+        for said in wire.warnings_in(answer):
+            if said not in self._warned:
+                self._warned.add(said)
+                log.warning("%s %s: the API server warns: %s", req.verb, req.subject, said)
 
     async def _object(self, req: Request) -> Object:
         answer = await self.send(req)
@@ -229,7 +237,7 @@ class Client:
                 await self._login.refused(api)
             # Its library follows redirects, and cannot be told not to: what was asked is what answered first.
             status = response.history[0].status if response.history else response.status
-            return Answer(status, body, {k.lower(): v for k, v in response.headers.items()})
+            return Answer(status, body, {k.lower(): ", ".join(response.headers.getall(k)) for k in response.headers})
 
     @asynccontextmanager
     async def _exchange(self, req: Request, timeout: Any) -> AsyncIterator[ClientResponse]:

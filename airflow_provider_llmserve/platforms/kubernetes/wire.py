@@ -230,6 +230,11 @@ def retry_after(answer: Answer) -> float:
     return float(value) if value.isdigit() else 0.0
 
 
+def warnings_in(answer: Answer) -> list[str]:
+    """What the API server warns of beside its answer (RFC 7234, code 299): deprecated versions, Pod Security, unknown fields."""
+    return [re.sub(r"\\(.)", r"\1", said) for said in _WARNING.findall(answer.headers.get("warning", ""))]
+
+
 def back_off(attempt: int, *, first: float = 0.25, most: float = 10.0) -> float:
     """Seconds to pause after the ``attempt``-th failure in a row (from 0):
     doubled each time, shortened at random by up to a half."""
@@ -263,6 +268,7 @@ def event_fault(req: Request, event: Mapping[str, Any]) -> PlatformError | None:
     return fault(req, Answer(code, json.dumps(status).encode(), {}))
 
 
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _POD = Kind("", "v1", "Pod", "pods")
 
 

@@ -55,6 +55,29 @@ async def test_serve_update_and_the_same_again(platform: KubernetesPlatform, clu
     assert written(cluster, namespace) == before, "nothing changed, nothing written"
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"url": "pvc://models/llama-v1"}, {"url": "pvc://models/llama-v2"}),
+        ({"priority_class": "high"}, {}),
+        ({"processors": 1}, {"processors": 2}),
+        ({"files": [{"path": "/f", "content": "old"}]}, {"files": [{"path": "/f", "content": "new"}]}),
+    ],
+    ids=["another claim", "a priority class taken out", "more processors", "content of a file"],
+)
+async def test_what_no_answer_shows_is_not_proven_by_the_pods_of_before(
+    platform: KubernetesPlatform, cluster: Cluster, namespace: str, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """Green after 0.2 s on the old weights (cases: cluster/e2e_kubeai.py 1 and 2, kubeai_pure.py A to D)."""
+    path = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    if cluster.admin.get(f"{path}/high") is None:
+        cluster.admin.create(path, {"metadata": {"name": "high"}, "value": 1})
+    await serve(platform, want(spec(**before)), timeout=30)
+    old = {p["metadata"]["name"] for p in pods(cluster, namespace)}
+    await serve(platform, want(spec(**after), TWO), timeout=30)
+    assert not old & {p["metadata"]["name"] for p in pods(cluster, namespace)}
+
+
 async def test_scale_stop_and_resume(platform: KubernetesPlatform, cluster: Cluster, namespace: str) -> None:
     endpoint = await serve(platform, want(), timeout=30)
     target = target_of(endpoint)

@@ -116,9 +116,10 @@ async def test_watch_goes_on_from_a_list(client: Client, namespace: str) -> None
     await client.delete(CONFIG_MAP, namespace, "before", propagation="Background")
 
     events = client.watch(CONFIG_MAP, namespace, version=listing.version, seconds=30)
-    first, second = await anext(events), await anext(events)
+    opened, first, second = await anext(events), await anext(events), await anext(events)
     await events.aclose()
 
+    assert opened == {"type": "OPENED"}
     assert [(e["type"], e["object"]["metadata"]["name"]) for e in (first, second)] == [("ADDED", "after"), ("DELETED", "before")]
 
 

@@ -22,7 +22,7 @@ from support.verdicts import ends
 
 from airflow_provider_llmserve.errors import StillThere
 from airflow_provider_llmserve.platforms.base import ServingRun, Target
-from airflow_provider_llmserve.platforms.kubernetes import verdicts
+from airflow_provider_llmserve.platforms.kubernetes.clock import ClusterClock
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import serve
 from airflow_provider_llmserve.readiness.state import State, Verdict
@@ -334,12 +334,8 @@ async def test_a_pod_without_a_node_is_a_failure_only_after_a_grace(stage: Stage
     said, _ = await named(stage, run, sign, "unschedulable_gpu")
     assert not ends(said)
 
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return datetime.now(tz) + timedelta(minutes=6)
-
-    monkeypatch.setattr(verdicts, "datetime", Later)
+    now = ClusterClock.now
+    monkeypatch.setattr(ClusterClock, "now", lambda clock: now(clock) + timedelta(minutes=6))
     said, _ = await named(stage, run, sign, "unschedulable_gpu")
     assert (said.state, ends(said)) == (State.FAILED, True)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from support.cluster import Cluster
 from support.kubeai_cache import CacheWork
-from support.kubeai_pods import SYSTEM, ConfigError, Object, check_config, pod_for
+from support.kubeai_pods import SYSTEM, ConfigError, Object, check_config, failed_pulls, pod_for
 from support.kubeai_serving import Gateway, ModelServer, Site, pod_site
 from support.kubeai_world import MERGE, Api, ApiError, World, now_text
 
@@ -326,6 +326,8 @@ class KubeAI(CacheWork):
         for delay, status in fate:
             await asyncio.sleep(delay)
             with suppress(ApiError):
+                for event in failed_pulls(pod, status):
+                    await self.api.send("POST", f"{self._core}/events", event)
                 await self.api.send("PATCH", f"{self._core}/pods/{pod['metadata']['name']}/status", {"status": status}, MERGE)
 
     # Gateway, leader election, autoscaler

@@ -166,6 +166,25 @@ def cache_job(model: Object, verb: str, system: dict[str, Any]) -> Object:
     }
 
 
+def failed_pulls(pod: Object, status: Object) -> list[Object]:
+    """What a kubelet has said of each container that backs off from its image: it tried twice."""
+    waiting = {c["name"]: (c["state"].get("waiting") or {}) for c in status.get("containerStatuses") or ()}
+    told = {n: w["message"].partition(": ")[2] for n, w in waiting.items() if w.get("reason") == "ImagePullBackOff"}
+    images = {c["name"]: c["image"] for c in pod["spec"]["containers"]}
+    about = {k: pod["metadata"][k] for k in ("name", "namespace", "uid")}
+    return [
+        {
+            "metadata": {"generateName": f"{about['name']}.", "namespace": about["namespace"]},
+            "involvedObject": {"apiVersion": "v1", "kind": "Pod", **about},
+            "type": "Warning",
+            "reason": "Failed",
+            "message": f'Failed to pull image "{images[name]}": {cause}',
+            "count": 2,
+        }
+        for name, cause in told.items()
+    ]
+
+
 def check_config(model: Object, system: dict[str, Any]) -> None:
     """Raises :class:`ConfigError` with the manager's words for what its configuration lacks."""
     cache = model["spec"].get("cacheProfile")

@@ -6,7 +6,7 @@ Objects are raw Kubernetes JSON. Nothing here does I/O or reads a clock.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,19 @@ from airflow_provider_llmserve.readiness.state import Ask
 Object = Mapping[str, Any]
 Label = tuple[str, str]
 """A label of a pod: the pod's uid, and the label's key."""
+
+
+@dataclass(frozen=True)
+class LabelsSeen:
+    """What a watch has seen of pods' labels (``labels_seen``): those that pods have ``gained``, having been without them; those
+    whose value ``changed`` in place; and the latest time ``since`` when each is what it is."""
+
+    gained: frozenset[Label] = frozenset()
+    changed: frozenset[Label] = frozenset()
+    since: Mapping[Label, datetime] = field(default_factory=dict)
+
+    def __or__(self, other: LabelsSeen) -> LabelsSeen:
+        return LabelsSeen(self.gained | other.gained, self.changed | other.changed, {**self.since, **other.since})
 
 
 @dataclass(frozen=True)
@@ -72,10 +85,7 @@ class Observed:
     kinds: frozenset[str] = frozenset()
     replies: tuple[Reply, ...] = ()
     logs: tuple[PodLog, ...] = ()
-    gained: frozenset[Label] = frozenset()
-    """Labels that pods were seen to gain, having been without them."""
-    relabelled: frozenset[Label] = frozenset()
-    """Labels whose value was seen to change in place."""
+    labels: LabelsSeen = LabelsSeen()
 
     def answer(self, ask: Ask) -> Reply | None:
         """The last answer to that very question."""

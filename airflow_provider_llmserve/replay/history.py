@@ -18,8 +18,8 @@ from typing import Any
 from airflow_provider_llmserve.owner import digest
 from airflow_provider_llmserve.readiness.basis import basis_of
 from airflow_provider_llmserve.readiness.fields import labels_of, mapping, moment, name_of, terminating, text, uid_of
-from airflow_provider_llmserve.readiness.labels_seen import LabelsSeen
-from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed, PodLog, Reply
+from airflow_provider_llmserve.readiness.labels_seen import seen_after
+from airflow_provider_llmserve.readiness.observed import Expected, LabelsSeen, Object, Observed, PodLog, Reply
 from airflow_provider_llmserve.readiness.pods import pod_ready
 from airflow_provider_llmserve.readiness.state import Ask
 from airflow_provider_llmserve.replay.stamp import FIRST_LOOK, Stamps, pod_part
@@ -234,8 +234,7 @@ class _Seen:
             kinds=self.history.kinds,
             replies=tuple(r for asked, r in self.replies.values() if not r.answered or (alive and self._holds(r, asked))),
             logs=tuple(self.logs.values()),
-            gained=self.labels.gained,
-            relabelled=self.labels.changed,
+            labels=self.labels,
         )
 
     def _settle(self, t: float) -> None:
@@ -278,7 +277,7 @@ class _Seen:
             self.objects.pop(key, None)
         else:
             if key[0] == "Pod":
-                self.labels = self.labels.after(self.objects.get(key), found)
+                self.labels = seen_after(self.labels, self.objects.get(key), found)
             self.objects[key] = self._with_label_times(found, line["t"]) if key[0] == "Pod" else found
 
     def _with_label_times(self, pod: Object, t: float) -> Object:

@@ -1,4 +1,4 @@
-"""Taking somebody else's object over, and giving it back. Pure.
+"""Taking somebody else's object over, or what others have set in ours, and giving it back. Pure.
 
 A server-side apply of ours adds to what others set: their container would run beside ours. What the API server calls the managers
 of the fields decides what an apply removes: fields that the applier owns and no longer names. So the former managers' part of
@@ -10,11 +10,11 @@ scale).
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_llmserve.readiness.fields import at, items, mapping, text
-from airflow_provider_llmserve.runtimes.managers import fields_of, in_words
+from airflow_provider_llmserve.runtimes.managers import Part, fields_of, in_words
 from airflow_provider_llmserve.runtimes.parts import Manifest
 from airflow_provider_llmserve.runtimes.record import FIELD_MANAGER
 
@@ -29,23 +29,23 @@ _LONG = 12
 """Fields that are named one by one."""
 
 
-def managers_after(live: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """``metadata.managedFields`` in which every field of ``spec`` that somebody has set is ours."""
+def managers_after(
+    live: Mapping[str, Any], parts: Sequence[Part] = (("spec",),), *, spared: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """``metadata.managedFields`` in which every field of ``parts`` that somebody has set is ours, but for the number of replicas
+    and what the ``spared`` managers set."""
     ours: dict[str, Any] = {}
     kept = []
     for entry in items(live, "metadata", "managedFields"):
         fields = copy.deepcopy(dict(mapping(entry, "fieldsV1")))
         applied_by_us = text(entry, "manager") == FIELD_MANAGER and text(entry, "operation") == "Apply"
-        if text(entry, "subresource"):
+        if text(entry, "subresource") or text(entry, "manager") in spared:
             kept.append(dict(entry))
         elif applied_by_us:
             _unite(ours, fields)
         else:
-            theirs = _spec_of(entry)
-            if theirs:
-                _unite(ours, {"f:spec": theirs})
-                number = {k: v for k, v in fields.pop("f:spec").items() if k == _NUMBER}
-                fields |= {"f:spec": number} if number else {}
+            for part in parts:
+                _unite(ours, _cut(fields, [f"f:{step}" for step in part]))
             if fields:
                 kept.append({**entry, "fieldsV1": fields})
     if not ours:
@@ -106,6 +106,18 @@ def back_to(live: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any
 def _spec_of(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Its part of ``spec``, without the number of replicas: taken over and not asked for, that would fall back to the least."""
     return {k: v for k, v in mapping(entry, "fieldsV1", "f:spec").items() if k not in (_NUMBER, ".")}
+
+
+def _cut(fields: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """The part at ``path``, which is taken out of ``fields`` (but for the number of replicas)."""
+    key, *below = path
+    inner = fields.get(key)
+    if not isinstance(inner, dict):
+        return {}
+    taken = _cut(inner, below) if below else {k: inner.pop(k) for k in list(inner) if (key, k) != ("f:spec", _NUMBER)}
+    if not inner.keys() - {"."}:
+        fields.pop(key)
+    return {key: taken} if taken or not below else {}
 
 
 def _unite(into: dict[str, Any], fields: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from airflow_provider_llmserve.endpoint import Endpoint, Identity
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
 from airflow_provider_llmserve.readiness.state import Ask, Verdict
 from airflow_provider_llmserve.runtimes.kinds import Kind
+from airflow_provider_llmserve.runtimes.managers import Part
 from airflow_provider_llmserve.runtimes.parts import Call, Facts, LogTail, Lookup, Manifest, Permission, Watched
 from airflow_provider_llmserve.runtimes.record_home import RecordHome
 from airflow_provider_llmserve.settings import Settings
@@ -31,6 +32,8 @@ class RuntimeOf(Protocol[Spec]):
     PRIMARY: Kind
     RECORD: RecordHome
     """Where owner and spec are recorded."""
+    PARTS: tuple[Part, ...]
+    """The parts of the primary object in which nobody else may set anything: what makes its pods."""
     PERMISSIONS: tuple[Permission, ...]
 
     def render(self, spec: Spec, *, name: str, namespace: str, stopped: bool, settings: Settings) -> list[Manifest]:

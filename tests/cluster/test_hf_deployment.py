@@ -13,7 +13,7 @@ from support.cluster import Cluster
 from support.hf import TWO, Namespace, first, unmanaged_node, want
 from support.kube import until
 
-from airflow_provider_llmserve.errors import BadInput, ServingFailed, StillThere
+from airflow_provider_llmserve.errors import BadInput, ServingFailed, StillThere, Superseded
 from airflow_provider_llmserve.platforms.base import Target
 from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPlatform
 from airflow_provider_llmserve.platforms.lifecycle import change, serve, target_of, teardown, wait_until_proven
@@ -90,6 +90,28 @@ async def test_the_same_deployment_again_writes_nothing(platform: KubernetesPlat
     await serve(platform, want(service_name="front"), timeout=60)
     before = ns.versions("deployments", "replicasets", "services", "pods")
     await serve(platform, want(service_name="front"), timeout=60)
+    assert ns.versions("deployments", "replicasets", "services", "pods") == before
+
+
+async def test_the_next_write_takes_back_what_another_set(
+    platform: KubernetesPlatform, ns: Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    await serve(platform, want(), timeout=60)
+    live = ns.get("deployments", "bert") or {}
+    ours = live["spec"]["template"]["spec"]["containers"][0]
+    theirs = {**ours, "image": "theirs:1", "env": [*ours["env"], {"name": "THEIRS", "value": "1"}], "tty": True}
+    ns.cluster.admin.merge(ns.path("deployments", "bert"), {"spec": {"template": {"spec": {"containers": [theirs]}}}})
+    run = await platform.find(Target("bert"))
+    assert run is not None
+    with pytest.raises(Superseded):
+        await wait_until_proven(platform, run, timeout=30)
+
+    await serve(platform, want(), timeout=60)
+
+    assert (ns.get("deployments", "bert") or {})["spec"]["template"] == live["spec"]["template"]
+    assert any("env[THEIRS]" in r.getMessage() and "is taken back" in r.getMessage() for r in caplog.records)
+    before = ns.versions("deployments", "replicasets", "services", "pods")
+    await serve(platform, want(), timeout=60)
     assert ns.versions("deployments", "replicasets", "services", "pods") == before
 
 

@@ -175,6 +175,20 @@ async def test_the_later_of_two_runs_wins(platform: KubernetesPlatform, cluster:
     assert later.identity.owner == TWO
 
 
+async def test_the_next_write_takes_back_what_another_set(platform: KubernetesPlatform, cluster: Cluster, namespace: str) -> None:
+    await serve(platform, want(), timeout=30)
+    wanted = model(cluster, namespace)
+    assert wanted is not None
+    path = f"/apis/kubeai.org/v1/namespaces/{namespace}/models/alpha"
+    cluster.admin.merge(path, {"spec": {"image": "theirs:1", "env": {"THEIRS": "1"}, "args": ["--theirs"]}})
+
+    await serve(platform, want(), timeout=30)
+
+    live = model(cluster, namespace)
+    assert live is not None
+    assert live["spec"] == wanted["spec"]
+
+
 async def test_a_failed_update_leaves_the_last_good_one(platform: KubernetesPlatform, cluster: Cluster, namespace: str) -> None:
     await serve(platform, want(spec(image="good:1")), timeout=30)
     with pytest.raises(ServingFailed, match="image_not_found"):

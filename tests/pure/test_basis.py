@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.damage import FOREIGN, GONE, paths, put
 
 from airflow_provider_llmserve.readiness.basis import basis_of
-from airflow_provider_llmserve.readiness.labels_seen import LabelsSeen
+from airflow_provider_llmserve.readiness.labels_seen import seen_after
+from airflow_provider_llmserve.readiness.observed import LabelsSeen
 
 POD: dict[str, Any] = {
     "metadata": {"uid": "u", "labels": {"a": "1"}},
@@ -64,7 +65,7 @@ def labelled(**labels: str) -> dict[str, Any]:
 def test_which_labels_came_while_we_looked(seen: list[dict[str, Any]], gained: str, changed: str) -> None:
     known = LabelsSeen()
     for before, after in zip([None, *seen], seen, strict=False):
-        known = known.after(before, after)
+        known = seen_after(known, before, after)
     assert known == LabelsSeen(frozenset(("u", k) for k in gained), frozenset(("u", k) for k in changed))
 
 
@@ -72,5 +73,5 @@ def test_which_labels_came_while_we_looked(seen: list[dict[str, Any]], gained: s
 def test_nothing_breaks_it(path: Any, value: Any) -> None:
     damaged = put(POD, path, value)
     basis_of([damaged, POD])
-    LabelsSeen().after(damaged, POD)
-    LabelsSeen().after(POD, damaged)
+    seen_after(LabelsSeen(), damaged, POD)
+    seen_after(LabelsSeen(), POD, damaged)

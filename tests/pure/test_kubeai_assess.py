@@ -17,7 +17,7 @@ from support.history import load
 from support.spec_strategies import json_values
 from support.verdicts import ends
 
-from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
+from airflow_provider_llmserve.readiness.observed import Expected, LabelsSeen, Observed, Reply
 from airflow_provider_llmserve.readiness.state import Ask, ReasonClass, State, Verdict
 from airflow_provider_llmserve.replay.hearing import hear
 from airflow_provider_llmserve.runtimes.kubeai import assess
@@ -25,6 +25,7 @@ from airflow_provider_llmserve.runtimes.kubeai.adapters import url_hash
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=timezone.utc)
 ASKED = NOW - timedelta(seconds=60)
+NOTHING_SEEN = LabelsSeen()
 KINDS = frozenset({"Model", "Pod", "Event", "Lease", "Job", "PersistentVolumeClaim", "ConfigMap"})
 MARK = "0123456789abcdef"
 OTHER = [{"name": "LLMSERVE_MARK", "value": "of another change"}]
@@ -96,12 +97,12 @@ def judge(
     replies: tuple[Reply, ...] = (),
     kinds: frozenset[str] = KINDS,
     uid: str = "u",
-    **seen_of_labels: frozenset[tuple[str, str]],
+    labels: LabelsSeen = NOTHING_SEEN,
 ) -> Verdict:
     stored = {"kind": "Model", "metadata": {"name": "m", "namespace": "ai"}, "spec": live["spec"]}
     expected = Expected(stored, ASKED, MARK, uid=uid)
     seen = (live, *(lease(),) * (not any(o["kind"] == "Lease" for o in objects)), *objects)
-    return hear(assess, expected, Observed(seen, kinds, replies, **seen_of_labels), NOW)
+    return hear(assess, expected, Observed(seen, kinds, replies, labels=labels), NOW)
 
 
 def with_law(**over: Any) -> dict[str, Any]:
@@ -308,8 +309,17 @@ def test_a_label_that_may_be_early(labelled: float, made: float, gained: bool | 
     one = pod(adapters={"law": LAW}, labelled=labelled)
     one["metadata"]["creationTimestamp"] = stamp(NOW - timedelta(seconds=made))
     label = frozenset({("p1", "adapter.kubeai.org/law")})
-    seen = {"gained": label} if gained else {"relabelled": label} if gained is None else {}
-    assert judge(with_law(), one, replies=(reply(), reply("m_law")), **seen).reason == reason
+    seen = LabelsSeen(gained=label) if gained else LabelsSeen(changed=label) if gained is None else LabelsSeen()
+    assert judge(with_law(), one, replies=(reply(), reply("m_law")), labels=seen).reason == reason
+
+
+def test_a_label_that_stood_before_our_write_is_not_early_because_another_was_set() -> None:
+    """The manager's labels have one time between them, that of the last one (seen on v0.22.1)."""
+    one = pod(adapters={"law": LAW}, labelled=5)
+    one["metadata"]["creationTimestamp"] = stamp(NOW - timedelta(seconds=600))
+    stood = LabelsSeen(since={("p1", "adapter.kubeai.org/law"): NOW - timedelta(seconds=90)})
+    assert judge(with_law(), one, replies=(reply(), reply("m_law"))).reason == "adapter_old_weights"
+    assert judge(with_law(), one, replies=(reply(), reply("m_law")), labels=stood).reason == "proven"
 
 
 def test_pods_that_are_no_part_of_it() -> None:

@@ -25,6 +25,7 @@ class ToyRuntime:
 
     NAME = "deployment"
     PRIMARY = DEPLOYMENT
+    PARTS = (("spec", "template"),)
     PERMISSIONS = (
         Permission("apps", "deployments", ("get", "list", "watch", "create", "patch", "delete")),
         Permission("apps", "replicasets", ("list", "watch")),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from airflow_provider_llmserve.errors import AccessDenied, Conflict
 from airflow_provider_llmserve.platforms.kubernetes.beside import TRIES, Beside, version_of
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.live import Live
-from airflow_provider_llmserve.runtimes import adoption
+from airflow_provider_llmserve.runtimes import adoption, managers
 from airflow_provider_llmserve.runtimes.base import Runtime
 from airflow_provider_llmserve.runtimes.belonging import Belonging
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP, MODEL
@@ -27,6 +28,23 @@ async def take_over(client: Client, namespace: str, live: Live) -> Live:
     name = live.primary["metadata"]["name"]
     taken = await client.patch(live.runtime.PRIMARY, namespace, name, body)
     return Live(live.runtime, taken, None, live.companion)
+
+
+async def take_back(client: Client, namespace: str, live: Live) -> Live:
+    """Make ours what others have set in what makes the pods, so that our next apply takes away what it does not ask for.
+
+    Raises :class:`Conflict` where the object has changed since.
+    """
+    parts = live.runtime.PARTS
+    found = managers.theirs(live.primary, parts)
+    if not found:
+        return live
+    name = live.primary["metadata"]["name"]
+    said = ", ".join(f"{path} (by {who})" for path, who in found)
+    log.warning("%s %s: what another writer has set is taken back: %s", live.runtime.PRIMARY.kind, name, said)
+    owned = adoption.managers_after(live.primary, parts, spared=managers.CONTROLLERS)
+    body = {"metadata": {**version_of(live.primary), "managedFields": owned}}
+    return replace(live, primary=await client.patch(live.runtime.PRIMARY, namespace, name, body))
 
 
 async def announce(client: Client, namespace: str, runtime: Runtime, planned: Manifest, live: Object) -> None:

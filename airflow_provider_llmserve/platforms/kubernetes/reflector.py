@@ -19,8 +19,8 @@ from typing import Any
 from airflow_provider_llmserve.errors import AccessDenied, LLMServeError, Unavailable
 from airflow_provider_llmserve.platforms.kubernetes.client import Client, Object
 from airflow_provider_llmserve.platforms.kubernetes.wire import back_off
-from airflow_provider_llmserve.readiness.labels_seen import LabelsSeen
-from airflow_provider_llmserve.readiness.observed import Observed
+from airflow_provider_llmserve.readiness.labels_seen import seen_after
+from airflow_provider_llmserve.readiness.observed import LabelsSeen, Observed
 from airflow_provider_llmserve.runtimes.kinds import EVENT, POD
 from airflow_provider_llmserve.runtimes.parts import Watched
 
@@ -52,7 +52,7 @@ class _Collection:
         if self.watched.kind == EVENT:
             thing.get("metadata", {}).pop("managedFields", None)  # half of an event, and no rule reads it
         if self.watched.kind == POD:
-            self.labels = self.labels.after(self.objects.get(uid), thing)
+            self.labels = seen_after(self.labels, self.objects.get(uid), thing)
         self.objects[uid] = thing
 
     def take(self, event: Object) -> bool:
@@ -104,8 +104,7 @@ class Reflector:
         return Observed(
             objects=tuple(objects.values()),
             kinds=frozenset(c.watched.kind.kind for c in self._collections) - unread,
-            gained=labels.gained,
-            relabelled=labels.changed,
+            labels=labels,
         )
 
     def blind(self) -> str:

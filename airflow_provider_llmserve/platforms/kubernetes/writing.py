@@ -148,7 +148,7 @@ class Writer:
         record = live.record
         if record is None or not record.same_want(want.owner, want.spec, want.stopped):
             return False
-        if (record.others, record.ttl) != (todo.names, want.ttl):
+        if (record.others, record.ttl) != (todo.names, want.ttl) or managers.theirs(live.primary, self._runtime.PARTS):
             return False
         primary = self._runtime.RECORD.stamped(todo.primary, record)
         for manifest in (primary, *(_tied(m, live.primary) for m in todo.others)):
@@ -173,6 +173,8 @@ class Writer:
         before = live.primary if live else None
         if live is not None and live.record is None:
             live = await adopting.take_over(self._client, self._namespace, live)
+        elif live is not None:
+            live = await adopting.take_back(self._client, self._namespace, live)
         # First of all: it is what two writers meet at, and after a crash it still says whose the object is.
         companion = await self._write_companion(beside, want.name, record, live)
         secret = await self._write_secret(beside, todo.secret, live)

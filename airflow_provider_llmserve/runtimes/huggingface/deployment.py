@@ -19,7 +19,7 @@ from airflow_provider_llmserve.runtimes.descent import of_deployment
 from airflow_provider_llmserve.runtimes.huggingface import endpoint as endpoints
 from airflow_provider_llmserve.runtimes.huggingface import pod_template
 from airflow_provider_llmserve.runtimes.huggingface.command_line import command_line, image_version
-from airflow_provider_llmserve.runtimes.huggingface.deployment_assess import assess, mark_in
+from airflow_provider_llmserve.runtimes.huggingface.deployment_assess import PARTS, assess, mark_in
 from airflow_provider_llmserve.runtimes.huggingface.endpoint import call
 from airflow_provider_llmserve.runtimes.huggingface.flags import NEWEST_TAG
 from airflow_provider_llmserve.runtimes.huggingface.path import MODEL_DIR
@@ -41,6 +41,7 @@ from airflow_provider_llmserve.specs.values import MAX_INT32
 
 __all__ = [
     "NAME",
+    "PARTS",
     "PERMISSIONS",
     "PRIMARY",
     "RECORD",

@@ -19,7 +19,7 @@ from airflow_provider_llmserve.runtimes.huggingface import pod_template
 from airflow_provider_llmserve.runtimes.huggingface.command_line import command_line, image_version
 from airflow_provider_llmserve.runtimes.huggingface.endpoint import call
 from airflow_provider_llmserve.runtimes.huggingface.flags import Version
-from airflow_provider_llmserve.runtimes.huggingface.inferenceservice_assess import assess, mark_in
+from airflow_provider_llmserve.runtimes.huggingface.inferenceservice_assess import PARTS, assess, mark_in
 from airflow_provider_llmserve.runtimes.huggingface.kserve import (
     AUTOSCALER,
     DISABLE_AUTO_UPDATE,
@@ -49,6 +49,7 @@ from airflow_provider_llmserve.specs import HuggingFaceServe
 
 __all__ = [
     "NAME",
+    "PARTS",
     "PERMISSIONS",
     "PRIMARY",
     "RECORD",

@@ -20,7 +20,7 @@ from airflow_provider_llmserve.runtimes.kinds import (
     Kind,
 )
 from airflow_provider_llmserve.runtimes.kubeai import config, view
-from airflow_provider_llmserve.runtimes.kubeai.assess import assess, logs_wanted
+from airflow_provider_llmserve.runtimes.kubeai.assess import PARTS, assess, logs_wanted
 from airflow_provider_llmserve.runtimes.kubeai.endpoint import call, endpoint
 from airflow_provider_llmserve.runtimes.kubeai.preflight import findings, lookups, notes
 from airflow_provider_llmserve.runtimes.kubeai.render import mark_in, render
@@ -30,6 +30,7 @@ from airflow_provider_llmserve.runtimes.record_home import IN_ANNOTATIONS
 
 __all__ = [
     "NAME",
+    "PARTS",
     "PERMISSIONS",
     "PRIMARY",
     "RECORD",

@@ -225,8 +225,10 @@ def _impossible(view: View) -> Verdict | None:
     return verdict(trouble_state(fatal=True, serving=view.serving), word, summary)
 
 
+PARTS = (("spec",),)
+
 RULES: Sequence[Callable[[View], Verdict | None]] = (
-    *identity((("spec",),), mark_in),
+    *identity(PARTS, mark_in),
     _impossible,
     _unmanaged,
     _zero,

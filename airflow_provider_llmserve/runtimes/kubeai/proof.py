@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow_provider_llmserve.readiness.basis import basis_of
-from airflow_provider_llmserve.readiness.fields import items, mapping, moment, name_of, number, uid_of
+from airflow_provider_llmserve.readiness.fields import moment, name_of, number, uid_of
+from airflow_provider_llmserve.readiness.labels_seen import labelled_at
 from airflow_provider_llmserve.readiness.observed import Object, Reply
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.state import Ask, State, Verdict
@@ -35,7 +36,7 @@ def prove(view: View) -> Verdict:
         return verdict(
             State.PROGRESSING,
             "adapter_old_weights",
-            f"adapter {', '.join(swapping)} got a new URL under its old name; its label may be early",
+            f"the label of adapter {', '.join(swapping)} is new, and may be set while the weights of an earlier URL still answer",
             ask=asks,
         )
     open_asks = [ask for ask, reply in replies.items() if reply is None or (len(asks) == 1 and not reply.answered)]
@@ -81,7 +82,7 @@ def _features(view: View, *, adapter: bool = False) -> list[str]:
 
 def _stamp(pod: Object, adapter: str) -> str:
     """When the adapter's label was last written, as it stands there: for another time the adapter was loaded anew."""
-    written = _labelled_at(pod, adapter)
+    written = labelled_at(pod, f"{adapters.LABEL_PREFIX}{adapter}")
     return written.isoformat() if written is not None else ""
 
 
@@ -172,25 +173,15 @@ def _swapping(view: View) -> list[str]:
 
 
 def _early(view: View, pod: Object, adapter: str) -> bool:
-    labelled, made = _labelled_at(pod, adapter), moment(pod, "metadata", "creationTimestamp")
+    key = f"{adapters.LABEL_PREFIX}{adapter}"
+    label = (uid_of(pod), key)
+    labelled, made = view.observed.labels.since.get(label) or labelled_at(pod, key), moment(pod, "metadata", "creationTimestamp")
     if labelled is None or labelled < view.written or (made is not None and made >= view.written):
         return False
-    label = (uid_of(pod), f"{adapters.LABEL_PREFIX}{adapter}")
-    if label in view.observed.gained:
+    if label in view.observed.labels.gained:
         return False
-    must_stand = CHANGED_SECONDS if label in view.observed.relabelled else SWAP_SECONDS
+    must_stand = CHANGED_SECONDS if label in view.observed.labels.changed else SWAP_SECONDS
     return view.waited - (labelled - view.written) < timedelta(seconds=must_stand)
-
-
-def _labelled_at(pod: Object, adapter: str) -> datetime | None:
-    """When the adapter's label was last written, by the pod's managedFields."""
-    key = f"f:{adapters.LABEL_PREFIX}{adapter}"
-    times = [
-        moment(entry, "time")
-        for entry in items(pod, "metadata", "managedFields")
-        if key in mapping(entry, "fieldsV1", "f:metadata", "f:labels")
-    ]
-    return max((t for t in times if t is not None), default=None)
 
 
 def _in_words(ask: Ask) -> str:

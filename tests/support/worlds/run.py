@@ -11,8 +11,8 @@ from typing import Any
 from support.worlds.model import EPOCH, WORLDS, DeploymentWorld, KubeAIWorld, Object, World
 from support.worlds.moves import Watch, primary_move
 
-from airflow_provider_llmserve.readiness.labels_seen import LabelsSeen
-from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
+from airflow_provider_llmserve.readiness.labels_seen import seen_after
+from airflow_provider_llmserve.readiness.observed import Expected, LabelsSeen, Observed, Reply
 from airflow_provider_llmserve.readiness.state import Outcome, State, Verdict
 from airflow_provider_llmserve.runtimes import managers
 from airflow_provider_llmserve.specs import HuggingFaceServe, KubeAIText, ServeSpec
@@ -70,7 +70,7 @@ class Client:
             then = next((found for at, found in reversed(self.past) if at <= self.upto[kind]), self.past[0][1])
             objects += [o for o in then if o["kind"] == kind]
         self._watch_labels(objects)
-        return Observed(tuple(objects), frozenset(KINDS), gained=self.labels.gained, relabelled=self.labels.changed)
+        return Observed(tuple(objects), frozenset(KINDS), labels=self.labels)
 
     def _watch_labels(self, now: list[Object]) -> None:
         """Every event in between as well, in its order; but for a watch that was cut, and listed anew."""
@@ -78,7 +78,7 @@ class Client:
         for objects in (*seen * (self.rng.random() > CUT), now):
             pods = {o["metadata"]["uid"]: o for o in objects if o["kind"] == "Pod"}
             for uid, pod in pods.items():
-                self.labels = self.labels.after(self.known.get(uid), pod)
+                self.labels = seen_after(self.labels, self.known.get(uid), pod)
             self.known = pods
         self.followed = self.upto["Pod"]
 

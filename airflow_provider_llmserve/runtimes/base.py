@@ -88,6 +88,14 @@ class Reading(Protocol):
 
 
 @runtime_checkable
+class Acknowledging(Protocol):
+    """A runtime whose controller shows that it has seen a write: it takes a label away, which each write brings."""
+
+    UNSEEN: str
+    """The label's key."""
+
+
+@runtime_checkable
 class Telling(Protocol[Spec]):
     """A runtime that has something to tell about a deployment in which nothing is wrong."""
 

@@ -135,6 +135,28 @@ async def test_who_takes_a_wait_up_knows_what_the_update_replaced(platform: Kube
     assert said.reason == "old_version_serves"
 
 
+async def test_pods_of_another_writers_arguments_are_not_of_our_next_write(
+    platform: KubernetesPlatform, cluster: Cluster, namespace: str, kubeai: KubeAI
+) -> None:
+    """They carry our mark, are of KubeAI's newest revision, and stay until the manager acts (v0.22.1: called Ready)."""
+    endpoint = await serve(platform, want(), timeout=30)
+    path = f"/apis/kubeai.org/v1/namespaces/{namespace}/models/alpha"
+    cluster.admin.merge(path, {"spec": {"args": ["--theirs"]}})
+
+    def rolled() -> bool:
+        arguments = [p["spec"]["containers"][0]["args"] for p in pods(cluster, namespace)]
+        return len(arguments) == 1 and "--theirs" in arguments[0] and all(_ready(p) for p in pods(cluster, namespace))
+
+    await asyncio.to_thread(until, "theirs serves alone", rolled)
+    await kubeai.stop()
+    run = await platform.apply(want(), replacing=await platform.find(target_of(endpoint)))
+    said = await first(platform, run, lambda v: v.state is State.READY or v.reason == "controller_behind")
+    assert said.reason == "controller_behind"
+    await kubeai.start()
+    assert (await wait_until_proven(platform, run, timeout=30)).state is State.READY
+    assert all("--theirs" not in p["spec"]["containers"][0]["args"] for p in pods(cluster, namespace))
+
+
 async def test_of_two_objects_of_one_name_ours_is_found(platform: KubernetesPlatform, cluster: Cluster, namespace: str) -> None:
     await platform.apply(want(), replacing=None)
     predictor = {"predictor": {"model": {"modelFormat": {"name": "huggingface"}, "storageUri": "hf://acme/other"}}}
@@ -253,6 +275,10 @@ async def test_preflight_refuses_what_kubeai_does_not_survive(platform: Kubernet
     await serve(platform, want(spec(adapters=[LAW])), timeout=30)
     findings = await platform.preflight(want(spec(adapters=[{"name": "law", "url": "hf://acme/lora-law-v2"}])))
     assert any("new name" in f for f in findings)
+
+
+def _ready(pod: dict[str, Any]) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions") or ())
 
 
 def _applied_by_us(live: dict[str, Any]) -> dict[str, Any]:

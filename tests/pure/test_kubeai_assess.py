@@ -322,6 +322,19 @@ def test_a_label_that_stood_before_our_write_is_not_early_because_another_was_se
     assert judge(with_law(), one, replies=(reply(), reply("m_law")), labels=stood).reason == "proven"
 
 
+@pytest.mark.parametrize(
+    ("asked", "silent", "reason"),
+    [(5, False, "controller_behind"), (60, False, "proven"), (60, True, "manager_not_running")],
+    ids=["not seen yet", "a manager that takes no label away", "no manager"],
+)
+def test_pods_prove_nothing_until_the_manager_has_seen_our_write(asked: float, silent: bool, reason: str) -> None:
+    """A ready pod made of another writer's arguments carries our mark: the manager sleeps, and has not replaced it yet."""
+    live = model()
+    live["metadata"]["labels"]["features.kubeai.org/unseen"] = "true"
+    said = judge(live, pod(), lease(60 if silent else 1), replies=(reply(),), asked=NOW - timedelta(seconds=asked))
+    assert said.reason == reason
+
+
 def test_pods_that_are_no_part_of_it() -> None:
     foreign = pod("foreign", metadata={"ownerReferences": []})
     earlier = pod("earlier", metadata={"ownerReferences": [{"kind": "Model", "name": "m", "uid": "of-before"}]})

@@ -21,7 +21,7 @@ from airflow_provider_llmserve.platforms.kubernetes.live import Live, read, same
 from airflow_provider_llmserve.readiness.fields import at
 from airflow_provider_llmserve.runtimes import managers
 from airflow_provider_llmserve.runtimes import record as records
-from airflow_provider_llmserve.runtimes.base import Runtime
+from airflow_provider_llmserve.runtimes.base import Acknowledging, Runtime
 from airflow_provider_llmserve.runtimes.belonging import Belonging, others_wrote
 from airflow_provider_llmserve.runtimes.kinds import CONFIG_MAP
 from airflow_provider_llmserve.runtimes.parts import Manifest
@@ -201,6 +201,8 @@ class Writer:
 
     async def _write_primary(self, planned: Manifest, record: Record, live: Live | None, *, force: bool) -> Object:
         manifest = self._runtime.RECORD.stamped(planned, record)
+        if isinstance(self._runtime, Acknowledging):
+            manifest["metadata"]["labels"][self._runtime.UNSEEN] = "true"
         if live is not None:
             manifest["metadata"]["uid"] = live.uid
             live = await self._number_handed_over(live, manifest)

@@ -34,6 +34,7 @@ __all__ = [
     "PERMISSIONS",
     "PRIMARY",
     "RECORD",
+    "UNSEEN",
     "assess",
     "call",
     "descends",
@@ -49,6 +50,7 @@ __all__ = [
 
 NAME = "kubeai"
 PRIMARY: Kind = MODEL
+UNSEEN = view.UNSEEN
 RECORD = IN_ANNOTATIONS
 """Annotations and labels of a Model never roll its pods out."""
 

@@ -8,7 +8,7 @@ spec, of the pods it controls, and of answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from airflow_provider_llmserve.readiness.fields import name_of
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
@@ -19,14 +19,10 @@ from airflow_provider_llmserve.readiness.weights import misfit_of
 from airflow_provider_llmserve.runtimes.kubeai import adapters, blocked, deleting, manager_log
 from airflow_provider_llmserve.runtimes.kubeai.proof import prove
 from airflow_provider_llmserve.runtimes.kubeai.render import mark_in
-from airflow_provider_llmserve.runtimes.kubeai.view import View, evidence
+from airflow_provider_llmserve.runtimes.kubeai.view import REACTS_WITHIN, View, evidence
 from airflow_provider_llmserve.runtimes.mark import VARIABLE
 from airflow_provider_llmserve.runtimes.parts import LogTail
 from airflow_provider_llmserve.runtimes.rules import VISIBLE_WITHIN, first, identity
-
-REACTS_WITHIN = timedelta(seconds=30)
-"""How long the manager may take to act: it has one worker, sleeps 3 s after each pod it makes or deletes, and backs off on
-errors. Somebody else's adapter download holds it up for longer; so this only names what is odd, and never ends a wait."""
 
 
 def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:

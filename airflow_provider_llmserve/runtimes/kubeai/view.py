@@ -31,10 +31,17 @@ from airflow_provider_llmserve.runtimes.rules import Look
 MANAGER_LEASE = "cc6bca10.substratus.ai"
 """Leader election of the controller (``internal/manager/run.go``); the autoscaler has one of its own."""
 FEATURE_LABEL = "features.kubeai.org/"
+UNSEEN = f"{FEATURE_LABEL}unseen"
+"""Label of a Model in each write of ours. The manager takes away what stands for no feature of the spec before it looks at the
+pods (``applySelfLabels``, v0.22.1; seen), so without it the manager has seen our very write. A Model has no
+``observedGeneration``, and pods that it made of another writer's spec may carry our mark too."""
 SERVER = "server"
 """The container that serves, of every engine."""
 REVISION = "pod-hash"
 """Label of a pod: the manager's digest of the pod that it makes of the Model and of its own configuration."""
+REACTS_WITHIN = timedelta(seconds=30)
+"""How long the manager may take to act: it has one worker, sleeps 3 s after each pod it makes or deletes, and backs off on
+errors. Somebody else's adapter download holds it up for longer; so this only names what is odd, and never ends a wait."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +180,14 @@ class View(Look):
     @cached_property
     def seen_by_manager(self) -> bool:
         """The manager has acted on the spec as it is: feature labels, a status, a number of replicas within the bounds."""
-        return self.marked and bool(mapping(self.model, "status", "replicas")) and self._within_bounds
+        known = self.marked and bool(mapping(self.model, "status", "replicas"))
+        return known and self._acknowledged and self._within_bounds
+
+    @cached_property
+    def _acknowledged(self) -> bool:
+        """Its label says so; a manager that lives and leaves the label for long may be one that takes none away."""
+        leaves_it = self.manager_silent_for is None and self.manager_had > REACTS_WITHIN
+        return UNSEEN not in labels_of(self.model or {}) or leaves_it
 
     @cached_property
     def _within_bounds(self) -> bool:

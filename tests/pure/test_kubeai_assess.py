@@ -298,11 +298,20 @@ def test_an_adapter_lost_in_a_restart(restarts: int, reason: str) -> None:
         (5, 600, False, "adapter_old_weights"),
         (5, 600, True, "proven"),
         (20, 600, None, "adapter_old_weights"),
+        (5, 60, False, "adapter_old_weights"),
         (5, 30, False, "proven"),
         (20, 600, False, "proven"),
         (90, 600, False, "proven"),
     ],
-    ids=["early", "seen without it", "changed in place", "a new pod", "has stood", "from before our write"],
+    ids=[
+        "early",
+        "seen without it",
+        "changed in place",
+        "made in the second of our write",
+        "a new pod",
+        "has stood",
+        "from before our write",
+    ],
 )
 def test_a_label_that_may_be_early(labelled: float, made: float, gained: bool | None, reason: str) -> None:
     """A new URL under an old name shows its new label while the old weights answer (reference/kubeai.md, adapter trap a)."""

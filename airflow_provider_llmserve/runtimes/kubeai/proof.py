@@ -176,7 +176,7 @@ def _early(view: View, pod: Object, adapter: str) -> bool:
     key = f"{adapters.LABEL_PREFIX}{adapter}"
     label = (uid_of(pod), key)
     labelled, made = view.observed.labels.since.get(label) or labelled_at(pod, key), moment(pod, "metadata", "creationTimestamp")
-    if labelled is None or labelled < view.written or (made is not None and made >= view.written):
+    if labelled is None or labelled < view.written or (made is not None and made > view.written):
         return False
     if label in view.observed.labels.gained:
         return False

@@ -39,6 +39,13 @@ async def test_it_is_woken_by_one_request_and_then_proven() -> None:
     assert platform.writes == ["apply m", "wake m", "settle m"]
 
 
+async def test_it_is_woken_again_where_it_goes_back_to_zero() -> None:
+    """KubeAI's autoscaler does so at its next look, where the request came before it had counted anew (v0.22.1)."""
+    platform = MemoryPlatform(says=(AT_ZERO, STARTING, AT_ZERO, AT_ZERO, STARTING, READY))
+    assert (await serve(platform, WANT, timeout=5, at_zero="wake")).proven
+    assert platform.writes == ["apply m", "wake m", "wake m", "settle m"]
+
+
 async def test_a_platform_that_is_away_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     platform, faults = MemoryPlatform(says=(AT_ZERO, AT_ZERO, AT_ZERO, READY)), [Unavailable("503")]
     wake = platform.wake

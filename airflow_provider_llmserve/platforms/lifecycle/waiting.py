@@ -51,6 +51,7 @@ async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, at_z
             if verdict.at_zero and at_zero == "wake" and not accept_zero:
                 woken = woken or await _woken(platform, run)
                 continue
+            woken = False  # an autoscaler that was about to scale down does so at once after the request (KubeAI v0.22.1)
             outcome = verdict.outcome(accept_zero=accept_zero)
             if outcome is Outcome.SUCCESS:
                 return verdict

@@ -197,7 +197,7 @@ class KubeAI(CacheWork):
             if "deletionTimestamp" not in model["metadata"]:
                 status.setdefault("replicas", {"all": 0, "ready": 0})
                 with suppress(ApiError):
-                    await self.api.send("PATCH", f"{self._models}/{name}/status", {"status": status}, MERGE)
+                    await self.api.send("PATCH", f"{self._models}/{name}/status?fieldManager=manager", {"status": status}, MERGE)
 
     async def _act(self, model: Object, status: Object) -> None:
         name = model["metadata"]["name"]
@@ -273,7 +273,11 @@ class KubeAI(CacheWork):
         annotations = dict(pod["metadata"]["annotations"])
         never = pod["spec"]["containers"][0]["image"] in self.world.fates
         annotations["testbed/ready-after"] = "never" if never else f"{self.world.ready_after}s"
-        await self.api.send("POST", f"{self._core}/pods", {**pod, "metadata": {**pod["metadata"], "annotations": annotations}})
+        await self.api.send(
+            "POST",
+            f"{self._core}/pods?fieldManager=kubeai-manager",
+            {**pod, "metadata": {**pod["metadata"], "annotations": annotations}},
+        )
 
     async def _delete_pod(self, pod: Object) -> None:
         with suppress(ApiError):
@@ -317,7 +321,7 @@ class KubeAI(CacheWork):
 
     async def _label(self, pod: Object, adapter: str, value: str | None) -> None:
         patch = {"metadata": {"labels": {f"{LABEL_PREFIX}{adapter}": value}}}
-        path = f"{self._core}/pods/{pod['metadata']['name']}?fieldManager=kubeai-manager"
+        path = f"{self._core}/pods/{pod['metadata']['name']}?fieldManager=manager"
         await self.api.send("PATCH", path, patch, MERGE)
 
     # What a kubelet would do, beyond kwok
@@ -344,7 +348,7 @@ class KubeAI(CacheWork):
     async def _wake(self, name: str) -> None:
         spec = self.models[name]["spec"]
         if not spec.get("autoscalingDisabled") and not spec.get("replicas"):
-            await self.api.send("PATCH", f"{self._models}/{name}/scale", {"spec": {"replicas": 1}}, MERGE)
+            await self.api.send("PATCH", f"{self._models}/{name}/scale?fieldManager=manager", {"spec": {"replicas": 1}}, MERGE)
 
     async def _lead(self) -> None:
         """Renews both leases."""
@@ -385,7 +389,9 @@ class KubeAI(CacheWork):
                         continue
                 if wanted != spec["replicas"]:
                     with suppress(ApiError):
-                        await self.api.send("PATCH", f"{self._models}/{name}/scale", {"spec": {"replicas": wanted}}, MERGE)
+                        await self.api.send(
+                            "PATCH", f"{self._models}/{name}/scale?fieldManager=manager", {"spec": {"replicas": wanted}}, MERGE
+                        )
 
 
 class LoadError(Exception):

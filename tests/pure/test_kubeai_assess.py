@@ -97,10 +97,11 @@ def judge(
     replies: tuple[Reply, ...] = (),
     kinds: frozenset[str] = KINDS,
     uid: str = "u",
+    asked: datetime = ASKED,
     labels: LabelsSeen = NOTHING_SEEN,
 ) -> Verdict:
     stored = {"kind": "Model", "metadata": {"name": "m", "namespace": "ai"}, "spec": live["spec"]}
-    expected = Expected(stored, ASKED, MARK, uid=uid)
+    expected = Expected(stored, asked, MARK, uid=uid)
     seen = (live, *(lease(),) * (not any(o["kind"] == "Lease" for o in objects)), *objects)
     return hear(assess, expected, Observed(seen, kinds, replies, labels=labels), NOW)
 

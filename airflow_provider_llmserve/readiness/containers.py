@@ -81,7 +81,8 @@ def exit_trouble(pod: Object, one: Container, observed: Observed, now: datetime,
     """Why the container ended, and whether that is final; None where it has got over it."""
     ended = one.last_exit
     began, finished = moment(ended, "startedAt"), moment(ended, "finishedAt")
-    lasted = finished - began if began and finished else None
+    # One that was never started (StartError) began in 1970, says the kubelet.
+    lasted = finished - began if began and finished and began.year > 1970 else None
     if one.running and (one.ready or (lasted is not None and one.started_at and now - one.started_at > lasted + _SLACK)):
         return None  # it has outlived its last run
     cause = exit_cause(pod, one, observed, system)
@@ -151,10 +152,12 @@ def exit_cause(pod: Object, one: Container, observed: Observed, system: str) -> 
         found = cause_in_log(said, system) or cause_in("termination", reason, said, system)
         if found:
             return found
-    for event in events_about(observed, pod, "Killing"):
-        found = cause_in("event", "Killing", event_text(event))
-        if found and code in ("0", "137", "143") and f"container {one.name} " in event_text(event).lower():
-            return replace(found, line=event_text(event))
+    for event in events_about(observed, pod, "Killing", "FailedPostStartHook"):
+        said = event_text(event)
+        about_it = text(event, "reason") != "Killing" or f"container {one.name} " in said.lower()
+        found = cause_in("event", text(event, "reason"), said)
+        if found and about_it and code in ("0", "137", "143"):
+            return replace(found, line=said)
     found = cause_in("terminated", reason, message, system) or cause_in("terminated", code, message, system)
     line = _last_words(pod, one, observed) or telling_line(message)
     if found:

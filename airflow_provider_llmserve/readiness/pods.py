@@ -183,6 +183,10 @@ def _thrown_out(pod: Object, observed: Observed, system: str) -> PodTrouble | No
     target = condition(pod, "DisruptionTarget")
     by_condition = target if target.get("status") == "True" else {}
     cause = cause_in("pod", reason, message) if text(pod, "status", "phase") == "Failed" or reason == "NodeLost" else None
+    if cause is None and pod_ended(pod):
+        # A server that ends with 0 when it is told to leaves phase Succeeded: only the event tells of the eviction.
+        told = (cause_in("pod", "Evicted", event_text(e)) for e in events_about(observed, pod, "Evicted"))
+        cause = next((c for c in told if c is not None), None)
     if cause is None and by_condition:
         cause = cause_in("condition", text(by_condition, "reason"), text(by_condition, "message"))
     if cause is not None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from airflow_provider_llmserve.readiness.causes import cause_in
 from airflow_provider_llmserve.readiness.log_lines import telling_line
 from airflow_provider_llmserve.readiness.observed import Observed, PodLog
 from airflow_provider_llmserve.readiness.pods import diagnose_pod
@@ -138,6 +139,7 @@ def told(place: str, said: str) -> str:
 @given(words=st.text("abcdefghijklmnoprstuvwz ABC/:'\"=-.()0123456789", min_size=1, max_size=200))
 def test_any_text_is_quoted(place: str, words: str) -> None:
     said = f"q {words} y"
+    assume(cause_in("log", "", said) is None)  # of a text that is known the word says enough
     assert said in told(place, said)
 
 

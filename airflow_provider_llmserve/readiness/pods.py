@@ -71,6 +71,12 @@ def pod_ended(pod: Object) -> bool:
     return text(pod, "status", "phase") in ("Failed", "Succeeded")
 
 
+def pod_stands(pod: Object) -> bool:
+    """Its containers may still run, or it was told to end and its kubelet has not let go of it: a pod outlives its containers by
+    a second. A corpse that nobody removes does not count."""
+    return not pod_ended(pod) or terminating(pod)
+
+
 def diagnose_pod(
     pod: Object, observed: Observed, now: datetime, *, system: str = "", grace: timedelta = SCHEDULING_GRACE
 ) -> PodTrouble | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.answers import Answers, answering
@@ -16,6 +14,7 @@ from support.hf import Namespace
 from support.kubeai_manager import KubeAI
 from support.kubeai_run import FATES
 from support.kubeai_world import World
+from support.left_out import leave_out
 from support.toy_runtime import ToyRuntime
 
 from airflow_provider_llmserve import registry
@@ -24,42 +23,11 @@ from airflow_provider_llmserve.platforms.kubernetes.platform import KubernetesPl
 from airflow_provider_llmserve.runtimes.record_home import IN_ANNOTATIONS, IN_CONFIG_MAP
 from airflow_provider_llmserve.settings import Settings
 
-LEFT_OUT = pytest.StashKey[str]()
-
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without a control plane the tests that need one are left out, as one line says; with LLMSERVE_NO_SKIPS=1 (CI) it fails."""
-    needing = [item for item in items if "cluster" in getattr(item, "fixturenames", ())]
-    if not needing or find_binaries() is not None:
-        return
-    line = f"{len(needing)} tests were left out: {MISSING}"
-    if os.environ.get("LLMSERVE_NO_SKIPS") == "1":
-        raise pytest.UsageError(line)
-    items[:] = [item for item in items if item not in needing]
-    config.hook.pytest_deselected(items=needing)
-    config.stash[LEFT_OUT] = line
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """That nothing is left to run is no failure; pytest's word for it is."""
-    if LEFT_OUT not in session.config.stash:
-        return
-    if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
-        session.exitstatus = pytest.ExitCode.OK
-    if hasattr(session.config, "workeroutput"):  # of pytest-xdist: the controller has the terminal
-        session.config.workeroutput["left_out"] = session.config.stash[LEFT_OUT]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    if line := getattr(node, "workeroutput", {}).get("left_out"):
-        node.config.stash[LEFT_OUT] = line
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if LEFT_OUT in config.stash:
-        terminalreporter.write_line(config.stash[LEFT_OUT], yellow=True)
+    """Without a control plane the tests that need one are left out, as one line says."""
+    leave_out(config, items, "cluster", lambda: "" if find_binaries() else MISSING)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from airflow_provider_llmserve.readiness.pods import (
     diagnose_pod,
     logs_wanted,
     pod_ready,
+    pod_stands,
     trouble_verdict,
     worst,
 )
@@ -216,3 +217,13 @@ def test_a_trouble_becomes_a_verdict_by_what_it_is_and_what_serves(
     assert (said.summary, said.detail, said.advice, said.evidence) == ("it waits", "its words", REASONS[word].advice, proof)
     assert trouble_verdict(replace(trouble, advice="mend it"), serving=serving, note="0 of 1").summary == "it waits (0 of 1)"
     assert trouble_verdict(replace(trouble, advice="mend it"), serving=serving).advice == "mend it"
+
+
+@pytest.mark.parametrize(
+    ("phase", "told", "stands"),
+    [("Running", False, True), ("Running", True, True), ("Failed", False, False), ("Succeeded", True, True)],
+    ids=["serves", "ends", "a corpse", "its containers have ended, and the kubelet has not let go of it"],
+)
+def test_what_stands(phase: str, told: bool, stands: bool) -> None:
+    metadata = {"deletionTimestamp": "2026-01-01T00:00:30Z"} if told else {}
+    assert pod_stands({"metadata": metadata, "status": {"phase": phase}}) is stands

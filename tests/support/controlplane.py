@@ -41,7 +41,7 @@ def find_binaries() -> Path | None:
         return Path(named)
     testbed = Path(os.environ.get("LLMSERVE_TESTBED", HERE.parents[2] / "shared" / "testbed"))
     for archive in sorted(testbed.glob("control-plane-*.tar.zst")) if testbed.is_dir() else ():
-        return _unpacked(archive)
+        return unpacked(archive, BINARIES[0])
     built = _complete(_cache() / "testbed-built")
     if built:
         return built
@@ -58,22 +58,26 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "llmserve-tests"
 
 
-def _unpacked(archive: Path) -> Path | None:
+def unpacked(archive: Path, program: str) -> Path | None:
+    """The folder that holds ``program`` in the archive, which is unpacked into the cache once."""
     stat = archive.stat()
     cache = _cache()
     folder = cache / f"{archive.name.removesuffix('.tar.zst')}-{stat.st_size}-{int(stat.st_mtime)}"
-    if _complete(folder):
-        return folder
+    if (found := _holding(folder, program)) is not None:
+        return found
     cache.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=cache))
     # tar calls the zstd program, which a bare machine may lack: say so rather than skip in silence.
     subprocess.run(["tar", "--zstd", "-xf", str(archive), "-C", str(fresh)], check=True)
-    found = next((p.parent for p in fresh.rglob(BINARIES[0])), fresh)
     try:
-        found.rename(folder)
+        fresh.rename(folder)
     except OSError:  # another test run was faster
         shutil.rmtree(fresh, ignore_errors=True)
-    return _complete(folder)
+    return _holding(folder, program)
+
+
+def _holding(folder: Path, program: str) -> Path | None:
+    return next((p.parent for p in folder.rglob(program)), None)
 
 
 def free_port() -> int:
@@ -85,7 +89,7 @@ def free_port() -> int:
 class ControlPlane:
     """Starts on :meth:`start`; :meth:`stop` ends every process it started."""
 
-    def __init__(self, binaries: Path, folder: Path) -> None:
+    def __init__(self, binaries: Path, folder: Path, *, kwok: bool = True) -> None:
         self.folder = folder
         self.bin = folder / "bin"
         """First on kwok's PATH: a test puts a double of a program here that pods ``exec``."""
@@ -96,6 +100,7 @@ class ControlPlane:
         self.egress = Egress(folder / "egress.sock")
         self.admin: Kube
         self._binaries = binaries
+        self._kwok = kwok
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._arguments: dict[str, list[str]] = {}
         self._cleanup = ExitStack()
@@ -148,6 +153,8 @@ class ControlPlane:
         keys = ("--service-account-private-key-file", str(d / "sa.key"), "--root-ca-file", str(d / "apiserver.crt"))
         self.run("kube-controller-manager", *login, *quick, *keys)
         self.run("kube-scheduler", *login, *quick)
+        if not self._kwok:
+            return
         self.run(
             "kwok",
             *login,

@@ -1,7 +1,7 @@
 """The way out of the test API server: it dials pods, Services and kubelets through this HTTP CONNECT proxy on a Unix socket.
 
-Pod addresses lead nowhere, so a target goes to the loopback port that a test routed it to; targets on 127.… (kwok's own port,
-for exec and logs) are passed on as they are; any other is refused.
+The addresses of kwok's pods lead nowhere, so a target goes to the loopback port that a test routed it to; targets on 127.…
+(kwok's own port, for exec and logs) and those of a real node are passed on as they are; any other is refused.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+
+DIALS_FOR = 10.0
+"""Seconds; a pod that is gone does not answer at all."""
 
 
 class Egress:
@@ -18,6 +21,8 @@ class Egress:
         self.socket = socket
         self.routes: dict[str, int] = {}
         """``host:port`` or ``*:port`` to a port on 127.0.0.1."""
+        self.own = ["127."]
+        """Beginnings of addresses that are on this machine."""
         self.refused: list[str] = []
         """Targets without a route, for a failing test to show."""
         self._loop = asyncio.new_event_loop()
@@ -46,12 +51,13 @@ class Egress:
         head = await reader.readuntil(b"\r\n\r\n")
         target = head.split(b" ", 2)[1].decode()
         host, _, port = target.rpartition(":")
-        to = int(port) if host.startswith("127.") else self.routes.get(target, self.routes.get(f"*:{port}"))
+        own = host.startswith(tuple(self.own))
+        to = int(port) if own else self.routes.get(target, self.routes.get(f"*:{port}"))
         try:
             if to is None:
                 raise ConnectionRefusedError(target)
-            there = await asyncio.open_connection("127.0.0.1", to)
-        except OSError:
+            there = await asyncio.wait_for(asyncio.open_connection(host if own else "127.0.0.1", to), DIALS_FOR)
+        except (OSError, asyncio.TimeoutError):
             self.refused.append(target)
             writer.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
             writer.close()

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from airflow_provider_llmserve.readiness.fields import items, labels_of, mapping, name_of, terminating
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
-from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
+from airflow_provider_llmserve.readiness.pods import pod_ready, pod_stands
 from airflow_provider_llmserve.readiness.reasons import verdict
 from airflow_provider_llmserve.readiness.rollout import wanted_replicas
 from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
@@ -37,8 +37,8 @@ def mark_in(primary: Object) -> str:
 class _View(Look):
     @property
     def pods(self) -> list[Object]:
-        """Pods whose containers may still run."""
-        return [p for p in self.observed.of("Pod") if not pod_ended(p) and labels_of(p).get(INSTANCE) == self.name]
+        """Pods that stand in the way of its being gone."""
+        return [p for p in self.observed.of("Pod") if pod_stands(p) and labels_of(p).get(INSTANCE) == self.name]
 
     @property
     def selector(self) -> Object:

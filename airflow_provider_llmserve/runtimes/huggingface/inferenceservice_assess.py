@@ -29,7 +29,7 @@ from airflow_provider_llmserve.readiness.fields import (
     uid_of,
 )
 from airflow_provider_llmserve.readiness.observed import Expected, Object, Observed
-from airflow_provider_llmserve.readiness.pods import pod_ended, pod_ready
+from airflow_provider_llmserve.readiness.pods import pod_ready, pod_stands
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.rollout import rollout_complete, wanted_replicas
 from airflow_provider_llmserve.readiness.state import Evidence, State, Verdict
@@ -77,7 +77,7 @@ class _View(Look):
     def pods(self) -> list[Object]:
         """Pods whose containers may still run."""
         found = self.observed.of("Pod")
-        return [p for p in found if labels_of(p).get(ISVC_LABEL) == self.name and not pod_ended(p)]
+        return [p for p in found if labels_of(p).get(ISVC_LABEL) == self.name and pod_stands(p)]
 
     @property
     def serving(self) -> bool:

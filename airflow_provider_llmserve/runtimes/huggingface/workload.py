@@ -23,7 +23,15 @@ from airflow_provider_llmserve.readiness.fields import (
     uid_of,
 )
 from airflow_provider_llmserve.readiness.observed import Object, Observed, Reply
-from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, pod_ended, pod_ready, trouble_verdict, worst
+from airflow_provider_llmserve.readiness.pods import (
+    PodTrouble,
+    diagnose_pod,
+    pod_ended,
+    pod_ready,
+    pod_stands,
+    trouble_verdict,
+    worst,
+)
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.rollout import (
     Progress,
@@ -99,9 +107,9 @@ def judge(subject: Subject, deployment: Object, observed: Observed, now: datetim
 
 
 def live_pods(deployment: Object, observed: Observed) -> list[Object]:
-    """Its pods whose containers may still run: terminating ones count, corpses do not."""
+    """Its pods that stand: terminating ones count, corpses do not."""
     sets = {uid_of(r) for r in replica_sets(deployment, observed)}
-    return [p for p in observed.of("Pod") if not pod_ended(p) and any(owned_by(p, uid) for uid in sets)]
+    return [p for p in observed.of("Pod") if pod_stands(p) and any(owned_by(p, uid) for uid in sets)]
 
 
 def _nobody_acts(view: _View) -> Verdict | None:

@@ -256,10 +256,12 @@ def _predictor(spec: HuggingFaceServe, name: str, settings: Settings) -> dict[st
         "volumeMounts": mounts,
         **_probes(spec),
     }
-    predictor: dict[str, Any] = {
-        "model": {k: v for k, v in model.items() if v not in (None, [], {})},
-        **pod_template.placement(spec),
-    }
+    predictor: dict[str, Any] = {**pod_template.placement(spec)}
+    if spec.deployment_mode == "Standard":
+        # Knative refuses these fields: its queue-proxy drains by itself.
+        model["lifecycle"] = pod_template.handover()
+        predictor |= pod_template.ending()
+    predictor["model"] = {k: v for k, v in model.items() if v not in (None, [], {})}
     if volumes:
         predictor["volumes"] = volumes
     if spec.volumes:

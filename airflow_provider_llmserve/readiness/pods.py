@@ -16,6 +16,7 @@ from airflow_provider_llmserve.readiness.containers import (
     EXITS_OF_THE_WORLD,
     Container,
     containers,
+    doomed,
     exit_cause,
     exit_trouble,
     unready_cause,
@@ -265,6 +266,12 @@ def _container_trouble(pod: Object, one: Container, observed: Observed, now: dat
     reason, message = text(one.waiting, "reason"), text(one.waiting, "message")
     if reason in _PULLING:
         return _pull_trouble(pod, one, observed, now, reason, message)
+    told = doomed(pod, one, observed)
+    if told is not None:
+        summary = f"container {one.name} is about to be ended"
+        last = one.restarts + 1 >= EXITS_OF_THE_WORLD
+        ending = _trouble(pod, told, summary, field="Event Killing", value=told.line, since=one.started_at, fatal=last)
+        return replace(ending, container=one.name)
     if one.last_exit:
         return _exit(pod, one, observed, now, system)
     if reason not in _CREATING or message:

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_llmserve.readiness.causes import Cause, cause_in, cause_in_log
 from airflow_provider_llmserve.readiness.events import event_text, event_time, events_about
 from airflow_provider_llmserve.readiness.fields import condition, items, mapping, moment, name_of, number, text
-from airflow_provider_llmserve.readiness.log_lines import last_line, telling_line
+from airflow_provider_llmserve.readiness.log_lines import excerpt, last_line, telling_line, without_harmless
 from airflow_provider_llmserve.readiness.observed import Object, Observed
 from airflow_provider_llmserve.readiness.reason_table import ADAPTER, FETCH
 from airflow_provider_llmserve.readiness.reasons import REASONS
@@ -179,7 +179,7 @@ def exit_cause(pod: Object, one: Container, observed: Observed, system: str) -> 
         # Said by the kernel; the log of a killed process says nothing about it.
         return Cause("out_of_memory", _last_words(pod, one, observed, last_line) or message)
     texts = [log.text for log in _logs(pod, one, observed)]
-    for said in (*texts, message):
+    for said in map(without_harmless, (*texts, message)):
         found = cause_in_log(said, system) or cause_in("termination", reason, said, system)
         if found:
             return found
@@ -200,6 +200,12 @@ def exit_cause(pod: Object, one: Container, observed: Observed, system: str) -> 
 def _logs(pod: Object, one: Container, observed: Observed) -> list[Any]:
     own = [log for log in observed.logs if log.pod == name_of(pod) and log.container == one.name]
     return sorted(own, key=lambda log: log.previous == one.ended_now)
+
+
+def printed(pod: Object, one: Container, observed: Observed, telling: str) -> tuple[str, ...]:
+    """Telling lines of its log, of the run that ended last first; of its termination message where no log was read."""
+    texts = [log.text for log in _logs(pod, one, observed) if log.text.strip()] or [text(one.last_exit, "message")]
+    return excerpt(texts[0], telling)
 
 
 def _last_words(pod: Object, one: Container, observed: Observed, choose: Callable[[str], str] = telling_line) -> str:

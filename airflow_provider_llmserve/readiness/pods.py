@@ -19,6 +19,7 @@ from airflow_provider_llmserve.readiness.containers import (
     doomed,
     exit_cause,
     exit_trouble,
+    printed,
     unready_cause,
 )
 from airflow_provider_llmserve.readiness.events import event_text, events_about, standing_warnings
@@ -60,6 +61,8 @@ class PodTrouble:
     since: datetime | None = None
     fatal: bool = False
     container: str = ""
+    log: tuple[str, ...] = ()
+    """Telling lines of the container's log."""
 
 
 def pod_ready(pod: Object) -> bool:
@@ -92,7 +95,7 @@ def diagnose_pod(
     for one in all_containers:
         trouble = _container_trouble(pod, one, observed, now, system)
         if trouble:
-            return trouble
+            return replace(trouble, log=printed(pod, one, observed, trouble.detail))
     return _before_start(pod, observed, all_containers) or _said_of_the_pod(pod, all_containers)
 
 
@@ -128,6 +131,7 @@ def trouble_verdict(trouble: PodTrouble, *, serving: bool, note: str = "") -> Ve
         advice=trouble.advice,
         evidence=trouble.evidence,
         fatal=trouble.fatal,
+        log=trouble.log,
     )
 
 

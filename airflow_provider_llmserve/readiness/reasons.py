@@ -26,6 +26,7 @@ def verdict(
     evidence: Sequence[Evidence] = (),
     ask: Sequence[Ask] = (),
     fatal: bool | None = None,
+    log: Sequence[str] = (),
 ) -> Verdict:
     """A verdict with class, retry and (unless given) advice of the word ``reason``. KeyError for a word not in the table.
 
@@ -47,6 +48,7 @@ def verdict(
         evidence=tuple(evidence),
         retryable=row.retry,
         ask=tuple(ask),
+        log=tuple(log),
     )
 
 

@@ -64,6 +64,17 @@ async def test_a_failed_update_puts_the_last_good_spec_and_its_owner_back() -> N
     assert (platform.standing["m"].spec, platform.standing["m"].owner) == (OLD, FIRST)
 
 
+async def test_the_error_carries_the_log_of_pods_that_the_rollback_takes_away() -> None:
+    platform = MemoryPlatform(says=(STARTING, replace(BROKEN, log=("starting", "acme.Misaligned: tensor 7 is askew"))))
+    with pytest.raises(ServingFailed) as caught:
+        await serve(platform, want(), timeout=5)
+    assert "  acme.Misaligned: tensor 7 is askew" in str(caught.value).splitlines()
+    assert "removed" in caught.value.aftermath
+    platform = MemoryPlatform(says=(replace(STARTING, log=("Loading weights: 12%",)),))
+    with pytest.raises(WaitTimeout, match="Loading weights: 12%"):
+        await serve(platform, want(), timeout=0.05)
+
+
 async def test_keep_leaves_the_failed_change_for_inspection() -> None:
     platform = MemoryPlatform(says=(BROKEN,))
     await deployed(platform)

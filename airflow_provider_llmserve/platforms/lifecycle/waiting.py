@@ -58,7 +58,7 @@ async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, at_z
                 raise Superseded(f"{run.kind} {run.name}: {verdict.text()}")
             if outcome is Outcome.FAILED:
                 refused = 'is at zero, and at_zero="refuse"' if verdict.at_zero else "cannot become ready"
-                raise ServingFailed(f"{run.kind} {run.name} {refused}: {verdict.text()}", verdict)
+                raise ServingFailed(f"{run.kind} {run.name} {refused}: {verdict.report()}", verdict)
 
 
 async def settle(platform: Platform, run: ServingRun, verdict: Verdict) -> None:
@@ -91,5 +91,5 @@ async def _ended(step: asyncio.Future[Verdict]) -> None:
 
 
 def _timed_out(run: ServingRun, waited: timedelta, last: Verdict | None) -> WaitTimeout:
-    seen = last.text() if last else "nothing was seen of it"
+    seen = last.report() if last else "nothing was seen of it"
     return WaitTimeout(f"{run.kind} {run.name} was not ready after {waited.total_seconds():.0f} s; last seen: {seen}", last)

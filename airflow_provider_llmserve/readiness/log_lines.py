@@ -45,6 +45,8 @@ _NOISE = re.compile(
     r"|^\[rank\d+\]|received signal|^goroutine \d|^\s*note: run with|stack backtrace",
     re.IGNORECASE,
 )
+_ACCESS = re.compile(r"\"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) \S+ HTTP/[\d.]+\"")
+"""A request that was served, as uvicorn, KServe and nginx log it: nothing about why the server ended."""
 _HARMLESS = re.compile(r"Error (saving|retrieving) model info cache|^Exception ignored in")
 """What stands above the traceback of a fault that the program got over (vLLM: ``model_executor/models/registry.py``)."""
 _OF_THE_ABOVE = "The above exception was the direct cause of the following exception"
@@ -62,9 +64,10 @@ def tidy(line: str) -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line of a log that says something, without colours and prefixes, at most 300 characters."""
+    """The last line of a log that says something, without colours and prefixes, at most 300 characters; empty where all it says
+    is which requests were served."""
     lines = [tidy(line) for line in str(text or "").splitlines()]
-    return next((line for line in reversed(lines) if line), "")[:300]
+    return next((line for line in reversed(lines) if line and not _ACCESS.search(line)), "")[:300]
 
 
 def without_harmless(text: str) -> str:
@@ -124,7 +127,7 @@ def _bare(line: str) -> str:
 
 
 def _says(line: str) -> bool:
-    return bool(line) and not _NOISE.search(line)
+    return bool(line) and not _NOISE.search(line) and not _ACCESS.search(line)
 
 
 def _exceptions(lines: list[str]) -> Iterator[tuple[str, bool]]:

@@ -490,6 +490,9 @@ def test_a_surge_pod_that_waits_for_the_old_ones_gpu_is_a_deadlock() -> None:
     found = world.assess()
     assert (found.state, found.reason) == (State.DEGRADED, "rollout_deadlock")
     assert "in_place" in found.advice
+    ending = {**world._pod(8), "metadata": {**holder["metadata"], "name": "b-0-8", "uid": "p8", "deletionTimestamp": stamp(25)}}
+    world.objects = lambda: iter([world.deployment, world.replica_set, old, *world.pods, holder, ending])  # type: ignore[method-assign]
+    assert world.assess().reason == "unschedulable_gpu", "a pod that is still ending holds the room, not the one that serves"
 
 
 @pytest.mark.parametrize(("looked", "at", "final"), [(None, 40, True), (5, 40, True), (-5, 40, False), (-5, 400, False)])

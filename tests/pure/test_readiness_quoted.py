@@ -160,6 +160,8 @@ def test_a_long_text_is_cut(place: str) -> None:
         (GOODBYE, "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"),
         (f"{TRACEBACK}KeyboardInterrupt\nINFO: shutting down", "KeyboardInterrupt"),
         (f"{TRACEBACK}AssertionError\n", "AssertionError"),
+        ('Started\nINFO:     10.0.0.1:4242 - "GET /v2/models/m/ready HTTP/1.1" 200 OK\n', "Started"),
+        ('INFO:     10.0.0.1:4242 - "GET /v2/models/m/ready HTTP/1.1" 200 OK\n', ""),
         ("usage: serve [-h]\nserve: error: unrecognized arguments: --x\n", "serve: error: unrecognized arguments: --x"),
         ("fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive]:", "fatal error: all goroutines are asleep - deadlock!"),
         ('time=x level=error msg="no space"\nbye', 'time=x level=error msg="no space"'),

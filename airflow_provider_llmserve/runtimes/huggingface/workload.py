@@ -173,7 +173,7 @@ RULES: Sequence[Callable[[_View], Verdict | None]] = (_nobody_acts, _zero, _mark
 def _trouble(deployment: Object, state: Progress, observed: Observed, now: datetime) -> PodTrouble | None:
     """What stands in the way of the present version, the worst of its pods first."""
     troubles = [t for p in state.pods if (t := diagnose_pod(p, observed, now, system=SYSTEM))]
-    stuck = deadlock(state, troubles)
+    stuck = deadlock(state, troubles, [p for p in live_pods(deployment, observed) if terminating(p)])
     if stuck is not None:
         return stuck
     refused = [t for o in (state.current, deployment) if o and (t := creation_trouble(o, observed))]

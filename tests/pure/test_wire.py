@@ -63,7 +63,7 @@ def test_paths(kind, namespace, name, subresource, expected) -> None:
         (422, "Invalid value", Rejected, ()),
         (429, "too many requests", Unavailable, ()),
         (500, UNTYPED, Rejected, ("field not declared",)),
-        (500, WEBHOOK_DOWN, Unavailable, ("failed calling webhook",)),
+        (500, WEBHOOK_DOWN, Unavailable, ("failed calling webhook", "webhook_down", "Check that webhook's pods")),
         (500, "etcdserver: leader changed", Unavailable, ()),
         (503, "apiserver is shutting down", Unavailable, ()),
         (504, "timeout", Unavailable, ()),

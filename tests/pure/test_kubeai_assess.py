@@ -361,6 +361,37 @@ def test_a_manager_that_came_back_a_moment_ago_rejects_nothing() -> None:
     assert judge(model(), lease(led=5), old).reason == "old_version_serves"
 
 
+@pytest.mark.parametrize(
+    ("told", "made", "reason"),
+    [
+        ("Stopping container server", -300, "old_version_serves"),
+        ("Container server failed liveness probe, will be restarted", -300, "manager_rejects"),
+        ("", -300, "manager_rejects"),
+        ("", 45, "old_version_serves"),
+    ],
+)
+def test_no_pod_was_made_is_not_said_while_the_manager_makes_and_deletes_pods(told: str, made: float, reason: str) -> None:
+    """A pod with adapters takes 30 s to end, and one is replaced after the other."""
+    old = pod(container={"env": OTHER}, metadata={"creationTimestamp": stamp(ASKED + timedelta(seconds=made))})
+    killed = {
+        "kind": "Event",
+        "reason": "Killing",
+        "message": told,
+        "lastTimestamp": stamp(NOW - timedelta(seconds=5)),
+        "involvedObject": {"kind": "Pod", "name": "model-m-5c-x"},
+    }
+    assert judge(model(), old, *([killed] if told else [])).reason == reason
+
+
+@pytest.mark.parametrize(("ready", "state"), [(20, State.PROGRESSING), (45, State.DEGRADED)])
+def test_an_adapter_is_late_only_when_its_pod_has_been_ready_for_long(ready: float, state: State) -> None:
+    """A server may load for minutes before its manager can load anything into it."""
+    turned = {"type": "Ready", "status": "True", "lastTransitionTime": stamp(NOW - timedelta(seconds=ready))}
+    said = judge(with_law(), pod(status={"conditions": [turned]}))
+    assert (said.reason, said.state) == ("adapter_not_loaded", state)
+    assert bool(said.detail) == (state is State.DEGRADED)
+
+
 def test_superseded_stopped_and_gone() -> None:
     assert judge(model(), pod(), uid="another").state is State.SUPERSEDED
     stopped = model(autoscalingDisabled=True, replicas=0)

@@ -181,7 +181,7 @@ class Client:
     ) -> Answer:
         """One request to a Service (``name:port``) or pod through the API server, tried once; any status is an answer.
 
-        Raises :class:`Unavailable` where the API server itself does not answer in time.
+        Raises :class:`~wire.Slow` where it is not answered in time, :class:`Unavailable` where the API server is not reached.
         """
         return await self._once(wire.proxied(method, namespace, target, path, body, pod=pod), timeout)
 
@@ -230,7 +230,8 @@ class Client:
     async def _once(self, req: Request, timeout: float) -> Answer:
         import aiohttp
 
-        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=min(10.0, timeout))
+        # Half of a short limit, or a connection that is not made would look like an answer that does not come.
+        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=min(10.0, timeout / 2))
         async with self._login.session() as api:
             try:
                 response = await _send(api, req, limit)

@@ -44,6 +44,10 @@ class Expired(PlatformError):
     """410: the version to go on from is too old, or the list's continuation is. Begin again with a list."""
 
 
+class Slow(Unavailable):
+    """A request to a Service or pod that the API server took, and that nobody answered in time: a model's first answer, say."""
+
+
 @dataclass(frozen=True)
 class Request:
     """One HTTP request to the API server. ``verb`` and ``resource`` are RBAC's words, ``subject`` the object's for people."""
@@ -228,7 +232,9 @@ def unreachable(req: Request, reason: str) -> Unavailable:
 
 def too_slow(req: Request, seconds: float) -> Unavailable:
     """The error of a request that got no answer in time. A hung admission webhook holds up a write for as long as its
-    configuration says, 30 s at most."""
+    configuration says, 30 s at most; what a proxy leads to is somebody else's to answer."""
+    if req.resource.endswith("/proxy"):
+        return Slow(f"{req.subject} has not answered within {seconds:.0f} s")
     hung = "" if req.method == "GET" else "; a hung admission webhook may hold it up"
     return unreachable(req, f"none within {seconds:.0f} s{hung}")
 

@@ -228,7 +228,7 @@ def _refuted(view: _View, ask: Ask, reply: Reply, asks: tuple[Ask, ...]) -> Verd
     cause = cause_in("http", str(reply.status), reply.text, SYSTEM)
     word = cause.reason if cause else "not_answering"
     who = f"pod {ask.pod}" if ask.pod else ask.name
-    came = f": {reply.misfit}" if reply.misfit else f" answers {reply.status or 'nothing'}"
+    came = f" answers {reply.status}" if reply.status and not reply.misfit else f": {reply.in_words}"
     return verdict(
         trouble_state(fatal=REASONS[word].impossible, serving=bool(ask.pod)),
         word,

@@ -49,6 +49,8 @@ _ACCESS = re.compile(r"\"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) \S+ HTTP/[\d.]
 """A request that was served, as uvicorn, KServe and nginx log it: nothing about why the server ended."""
 _HARMLESS = re.compile(r"Error (saving|retrieving) model info cache|^Exception ignored in")
 """What stands above the traceback of a fault that the program got over (vLLM: ``model_executor/models/registry.py``)."""
+_AGAIN = re.compile(r"retrying in \d", re.IGNORECASE)
+"""``Retrying in 8s [Retry 5/5].`` (huggingface_hub): the line before says what of."""
 _OF_THE_ABOVE = "The above exception was the direct cause of the following exception"
 _FRAME = re.compile(r"^(Traceback \(most recent call last\)|During handling of the above exception|" + _OF_THE_ABOVE + ")")
 
@@ -102,6 +104,17 @@ def excerpt(text: str, telling: str = "") -> tuple[str, ...]:
         found[line] = (0 if telling and telling.startswith(line) else 1 if severe else 2, i)
     best = sorted(found, key=lambda line: (found[line][0], -found[line][1]))[:EXCERPT]
     return tuple(sorted(best, key=lambda line: found[line][1]))
+
+
+def latest_line(text: str) -> str:
+    """What a program that still starts said last, at most EXCERPT_LINE characters: no access line, no frame, no noise. That it
+    tries again is said with what it tries."""
+    said = [_bare(raw.rstrip()) for raw in str(text or "").splitlines()]
+    lines = [line for line in said if _says(line.strip()) and not line[0].isspace() and not _FRAME.match(line)]
+    found = lines[-1:]
+    if found and _AGAIN.match(found[0]):
+        found = lines[-2:]
+    return " ".join(line.strip() for line in found)[:EXCERPT_LINE]
 
 
 def telling_line(text: str) -> str:

@@ -24,6 +24,7 @@ from airflow_provider_llmserve.readiness.containers import (
 )
 from airflow_provider_llmserve.readiness.events import event_text, events_about, standing_warnings
 from airflow_provider_llmserve.readiness.fields import condition, is_true, items, moment, name_of, number, terminating, text
+from airflow_provider_llmserve.readiness.log_lines import latest_line
 from airflow_provider_llmserve.readiness.observed import Object, Observed
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import Evidence, Verdict
@@ -165,6 +166,18 @@ def logs_wanted(observed: Observed) -> tuple[WantedLog, ...]:
             elif one.running and one.ready and one.name in _SERVERS and system_of(one.spec) not in _REFUSES_MISFITS:
                 wanted[WantedLog(name, one.name, restarts=one.restarts)] = None
     return tuple(wanted)
+
+
+def said_last(pods: Iterable[Object], observed: Observed) -> str:
+    """What a server that is not ready yet printed last: what it waits for. Empty where no log of one was read."""
+    for pod in pods:
+        starting = {c.name for c in containers(pod) if c.running and not c.ready and c.name in _SERVERS}
+        for log in observed.logs:
+            if log.pod == name_of(pod) and log.container in starting and not log.previous:
+                line = latest_line(log.text)
+                if line:
+                    return f"{log.pod} says: {line}"
+    return ""
 
 
 def _trouble(

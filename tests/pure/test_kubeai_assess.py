@@ -17,7 +17,7 @@ from support.history import load
 from support.spec_strategies import json_values
 from support.verdicts import ends
 
-from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
+from airflow_provider_llmserve.readiness.observed import Expected, Observed, PodLog, Reply
 from airflow_provider_llmserve.readiness.state import Ask, ReasonClass, State, Verdict
 from airflow_provider_llmserve.replay.hearing import hear
 from airflow_provider_llmserve.runtimes.kubeai import assess
@@ -390,6 +390,19 @@ def test_an_adapter_is_late_only_when_its_pod_has_been_ready_for_long(ready: flo
     said = judge(with_law(), pod(status={"conditions": [turned]}))
     assert (said.reason, said.state) == ("adapter_not_loaded", state)
     assert bool(said.detail) == (state is State.DEGRADED)
+
+
+def test_what_a_starting_server_waits_for_is_said() -> None:
+    running = {"name": "server", "ready": False, "state": {"running": {"startedAt": stamp(NOW - timedelta(seconds=50))}}}
+    starting = pod(status={"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [running]})
+    live = model()
+    seen = Observed(
+        (live, lease(), starting), KINDS, logs=(PodLog("p1", "server", "Error retrieving file list, retrying 1 of 2"),)
+    )
+    stored = {"kind": "Model", "metadata": {"name": "m", "namespace": "ai"}, "spec": live["spec"]}
+    found = assess(Expected(stored, ASKED, MARK, uid="u"), seen, NOW)
+    assert (found.state, found.reason) == (State.PROGRESSING, "starting")
+    assert "p1 says: Error retrieving file list" in found.detail
 
 
 def test_superseded_stopped_and_gone() -> None:

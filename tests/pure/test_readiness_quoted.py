@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_llmserve.readiness.causes import cause_in_log
-from airflow_provider_llmserve.readiness.log_lines import excerpt, telling_line, without_harmless
+from airflow_provider_llmserve.readiness.log_lines import excerpt, latest_line, telling_line, without_harmless
 from airflow_provider_llmserve.readiness.observed import Observed, PodLog
-from airflow_provider_llmserve.readiness.pods import diagnose_pod, trouble_verdict
+from airflow_provider_llmserve.readiness.pods import diagnose_pod, said_last, trouble_verdict
 
 NOW = datetime(2026, 1, 1, 0, 20, tzinfo=timezone.utc)
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    run()\n    ^^^^^\n'
@@ -187,6 +187,28 @@ def test_the_telling_line_of_real_logs(name: str, says: str) -> None:
     assert 5 < len(told) <= 20
     assert any(says in line for line in told)
     assert not any(line.startswith(("Traceback", "File ", "^")) for line in told)
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        ("", ""),
+        ("(APIServer pid=1) ERROR 11-25 08:50:33 [repo.py:1] Error retrieving file list: timed out, retrying 1 of 2", "Error retrieving file list: timed out, retrying 1 of 2"),
+        ("'no route' thrown while requesting HEAD https://huggingface.co/m\nRetrying in 8s [Retry 5/5].", "'no route' thrown while requesting HEAD https://huggingface.co/m Retrying in 8s [Retry 5/5]."),
+        ('Loading weights: 12%\nINFO: 1.2.3.4:5 - "GET /health HTTP/1.1" 503 Service Unavailable', "Loading weights: 12%"),
+        (f"Loading\n{TRACEBACK}", "Loading"),
+        ("x" * 1000, "x" * 300),
+    ],
+)  # fmt: skip
+def test_what_a_server_that_starts_says_last(log: str, line: str) -> None:
+    assert latest_line(log) == line
+
+
+@pytest.mark.parametrize(("ready", "previous", "says"), [(False, False, "p says: Loading"), (True, False, ""), (False, True, "")])
+def test_what_a_starting_server_waits_for_is_of_this_run(ready: bool, previous: bool, says: str) -> None:
+    running = {"name": "server", "ready": ready, "state": {"running": {"startedAt": "2026-01-01T00:00:10Z"}}}
+    one = pod({"containerStatuses": [running]})
+    assert said_last([one], Observed((one,), logs=(PodLog("p", "server", "Loading", previous),))) == says
 
 
 def behind_two_wrappers(cause: str) -> str:

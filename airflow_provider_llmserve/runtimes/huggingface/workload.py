@@ -23,7 +23,15 @@ from airflow_provider_llmserve.readiness.fields import (
     uid_of,
 )
 from airflow_provider_llmserve.readiness.observed import Object, Observed, Reply
-from airflow_provider_llmserve.readiness.pods import PodTrouble, diagnose_pod, pod_ended, pod_ready, trouble_verdict, worst
+from airflow_provider_llmserve.readiness.pods import (
+    PodTrouble,
+    diagnose_pod,
+    pod_ended,
+    pod_ready,
+    said_last,
+    trouble_verdict,
+    worst,
+)
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.rollout import (
     Progress,
@@ -160,7 +168,8 @@ def _in_the_way(view: _View) -> Verdict | None:
 def _rolls_out(view: _View) -> Verdict | None:
     state = view.progress
     if state.reason:
-        return verdict(State.PROGRESSING, state.reason, state.summary, evidence=state.evidence)
+        waits = said_last(state.pods, view.observed)
+        return verdict(State.PROGRESSING, state.reason, state.summary, detail=waits, evidence=state.evidence)
     if not rollout_complete(view.deployment):
         return verdict(State.PROGRESSING, "starting", f"{state.summary}; the Deployment's own figures do not say so yet")
     return None

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from airflow_provider_llmserve.readiness.fields import name_of
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
-from airflow_provider_llmserve.readiness.pods import pod_ready, trouble_verdict
+from airflow_provider_llmserve.readiness.pods import pod_ready, said_last, trouble_verdict
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.readiness.weights import misfit_of
@@ -34,7 +34,7 @@ def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
     view = View(expected, observed, now)
     if not expected.present:
         return deleting.assess_absence(view)
-    return first(RULES, view) or verdict(State.PROGRESSING, "starting", _counts(view))
+    return first(RULES, view) or verdict(State.PROGRESSING, "starting", _counts(view), detail=said_last(view.current, observed))
 
 
 def logs_wanted(expected: Expected, observed: Observed, now: datetime) -> tuple[LogTail, ...]:

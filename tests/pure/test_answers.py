@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from support.http_stub import serving
 
 from airflow_provider_llmserve.endpoint import Endpoint, Identity, OpenAIService, Service
+from airflow_provider_llmserve.errors import Unavailable
 from airflow_provider_llmserve.platforms.kubernetes import asking
 from airflow_provider_llmserve.platforms.kubernetes.asking import Asker
+from airflow_provider_llmserve.platforms.kubernetes.wire import Slow
 from airflow_provider_llmserve.readiness.answers import misfit
 from airflow_provider_llmserve.readiness.observed import Reply
 from airflow_provider_llmserve.readiness.state import Ask
@@ -174,6 +176,31 @@ async def test_a_slow_model_is_told_from_one_that_is_not_there(monkeypatch: pyte
     assert (slow.status, slow.slow, slow.text) == (0, True, "no answer within 0 s")
     assert (absent.status, absent.slow) == (0, False)
     assert "Connect" in absent.text
+
+
+async def test_through_the_api_server_a_slow_model_is_told_from_an_api_server_that_is_away() -> None:
+    class Away:
+        """The client of a cluster, whose proxy raises."""
+
+        def __init__(self, fault: Exception) -> None:
+            self.fault = fault
+
+        async def proxy(self, *_: Any, **__: Any) -> Any:
+            raise self.fault
+
+    class ByService(Asked):
+        def call(self, endpoint: Endpoint, ask: Ask) -> Call:
+            return Call("POST", "", "/v1/completions", {}, service="ns/kubeai:http")
+
+    runtime: Any = ByService("")
+    replies = []
+    for fault in (Slow("Service ns/kubeai has not answered within 10 s"), Unavailable("no answer from the API server (refused)")):
+        client: Any = Away(fault)
+        asker = Asker(client, Settings(platform="kubernetes", access="api-server"))
+        replies += await asker.ask(runtime, endpoint_at("http://kubeai.ns.svc"), [Ask("m")])
+    slow, away = replies
+    assert (slow.slow, "API server" in slow.text) == (True, False)
+    assert (away.slow, "API server" in away.text) == (False, True)
 
 
 async def test_the_base_is_asked_before_its_adapters() -> None:

@@ -110,14 +110,15 @@ def _names_credentials(pod: Object, one: Container) -> bool:
     return by_secret or mounted or text(pod, "spec", "serviceAccountName") not in ("", "default")
 
 
-def doomed(pod: Object, one: Container, observed: Observed) -> Cause | None:
-    """Why the kubelet is about to end this run of the container, by its own word: the process may take all its grace to end."""
+def doomed(pod: Object, one: Container, observed: Observed) -> tuple[Cause, bool] | None:
+    """Why the kubelet is about to end this run of the container, by its own word, and whether that is final, as if it had ended:
+    the process may take all its grace for that."""
     for event in events_about(observed, pod, "Killing"):
         at = event_time(event)
         if one.running and one.started_at is not None and at is not None and at > one.started_at:
             found = _told(event, one)
             if found:
-                return found
+                return found, one.restarts + 1 >= _enough_exits(found, pod, one) and at - one.started_at < _RESET
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 LONGEST = 500
 """Characters of a quoted line."""
@@ -72,6 +73,7 @@ def last_line(text: str) -> str:
     return next((line for line in reversed(lines) if line and not _ACCESS.search(line)), "")[:300]
 
 
+@lru_cache(maxsize=64)
 def without_harmless(text: str) -> str:
     """The log without the faults that the program got over, each from its line to the end of its traceback."""
     kept, state = [], ""
@@ -91,6 +93,7 @@ def without_harmless(text: str) -> str:
     return "\n".join(kept)
 
 
+@lru_cache(maxsize=64)
 def excerpt(text: str, telling: str = "") -> tuple[str, ...]:
     """The lines that a person would look for, in their order, at most EXCERPT: the ``telling`` one, then exceptions, crashes and
     errors, then the last ones. Without frames of tracebacks, prefixes and repetitions."""

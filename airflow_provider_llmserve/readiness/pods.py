@@ -286,8 +286,8 @@ def _container_trouble(pod: Object, one: Container, observed: Observed, now: dat
     told = doomed(pod, one, observed)
     if told is not None:
         summary = f"container {one.name} is about to be ended"
-        last = one.restarts + 1 >= EXITS_OF_THE_WORLD
-        ending = _trouble(pod, told, summary, field="Event Killing", value=told.line, since=one.started_at, fatal=last)
+        cause, final = told
+        ending = _trouble(pod, cause, summary, field="Event Killing", value=cause.line, since=one.started_at, fatal=final)
         return replace(ending, container=one.name)
     if one.last_exit:
         return _exit(pod, one, observed, now, system)

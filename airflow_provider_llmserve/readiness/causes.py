@@ -13,7 +13,14 @@ from functools import lru_cache
 from typing import Any
 
 from airflow_provider_llmserve.readiness.cause_table import FAMILY, ROWS, Place, Sign
-from airflow_provider_llmserve.readiness.log_lines import LONGEST, last_line, telling_line, tidy, without_colours
+from airflow_provider_llmserve.readiness.log_lines import (
+    LONGEST,
+    last_line,
+    telling_line,
+    tidy,
+    without_colours,
+    without_harmless,
+)
 from airflow_provider_llmserve.readiness.reasons import REASONS
 
 
@@ -31,7 +38,7 @@ def cause_in_log(text: str, system: str = "") -> Cause | None:
 
     ``system`` is a key of ``cause_table.FAMILY`` (empty: not known).
     """
-    found = cause_in("log", "", text, system)
+    found = cause_in("log", "", without_harmless(str(text or "")), system)
     return replace(found, line=telling_line(text)) if found and found.reason in _CONSEQUENCES else found
 
 

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_llmserve.readiness.causes import Cause, cause_in, cause_in_log
-from airflow_provider_llmserve.readiness.events import event_text, events_about
+from airflow_provider_llmserve.readiness.events import event_text, event_time, events_about
 from airflow_provider_llmserve.readiness.fields import condition, items, mapping, moment, name_of, number, text
-from airflow_provider_llmserve.readiness.log_lines import last_line, telling_line
+from airflow_provider_llmserve.readiness.log_lines import excerpt, last_line, telling_line, without_harmless
 from airflow_provider_llmserve.readiness.observed import Object, Observed
 from airflow_provider_llmserve.readiness.reason_table import ADAPTER, FETCH
 from airflow_provider_llmserve.readiness.reasons import REASONS
@@ -29,7 +29,10 @@ _RESET = timedelta(minutes=10)
 # The kubelet forgets a container's back-off after it ran for twice the longest back-off
 # (flowcontrol.Backoff, MaxContainerBackOff 5 min).
 _SLACK = timedelta(seconds=10)
-_MENDABLE = frozenset(row.word for row in (*FETCH, *ADAPTER))
+_OF_THE_SPEC = frozenset(("model_path_wrong", "s3_no_such_bucket"))
+"""Of the words about fetching a model, those whose cause nobody is about to mend: the spec names what does not exist. (A key is
+another thing: a model that is uploaded late was seen to come after three tries.)"""
+_MENDABLE = frozenset(row.word for row in (*FETCH, *ADAPTER)) - _OF_THE_SPEC
 
 
 @dataclass(frozen=True)
@@ -86,15 +89,46 @@ def exit_trouble(pod: Object, one: Container, observed: Observed, now: datetime,
     if one.running and (one.ready or (lasted is not None and one.started_at and now - one.started_at > lasted + _SLACK)):
         return None  # it has outlived its last run
     cause = exit_cause(pod, one, observed, system)
-    enough = EXITS_OF_THE_WORLD
-    if (
-        cause.reason not in ("container_restarting", "crash_loop")
-        and cause.reason not in _MENDABLE
-        and REASONS[cause.reason].impossible
-    ):
-        enough = EXITS_OF_OUR_MAKING
-    fatal = one.exits >= enough and (lasted is None or lasted < _RESET)
+    fatal = one.exits >= _enough_exits(cause, pod, one) and (lasted is None or lasted < _RESET)
     return cause, fatal
+
+
+def _enough_exits(cause: Cause, pod: Object, one: Container) -> int:
+    """How often it must end of that before it is final."""
+    if cause.reason in ("container_restarting", "crash_loop") or not REASONS[cause.reason].impossible:
+        return EXITS_OF_THE_WORLD
+    if cause.reason == "s3_no_credentials":
+        return EXITS_OF_THE_WORLD if _names_credentials(pod, one) else EXITS_OF_OUR_MAKING
+    return EXITS_OF_THE_WORLD if cause.reason in _MENDABLE else EXITS_OF_OUR_MAKING
+
+
+def _names_credentials(pod: Object, one: Container) -> bool:
+    """Whether credentials may still come by what it names: a Secret whose keys are put right, an account that is given a role."""
+    by_secret = any("secretRef" in source for source in items(one.spec, "envFrom")) or any(
+        mapping(variable, "valueFrom", "secretKeyRef") for variable in items(one.spec, "env")
+    )
+    mounted = any("secret" in volume for volume in items(pod, "spec", "volumes"))
+    return by_secret or mounted or text(pod, "spec", "serviceAccountName") not in ("", "default")
+
+
+def doomed(pod: Object, one: Container, observed: Observed) -> tuple[Cause, bool] | None:
+    """Why the kubelet is about to end this run of the container, by its own word, and whether that is final, as if it had ended:
+    the process may take all its grace for that."""
+    for event in events_about(observed, pod, "Killing"):
+        at = event_time(event)
+        if one.running and one.started_at is not None and at is not None and at > one.started_at:
+            found = _told(event, one)
+            if found:
+                return found, one.restarts + 1 >= _enough_exits(found, pod, one) and at - one.started_at < _RESET
+    return None
+
+
+def _told(event: Object, one: Container) -> Cause | None:
+    """What an event about its end says of this container; the hook's does not name it."""
+    reason, said = text(event, "reason"), event_text(event)
+    found = cause_in("event", reason, said)
+    ours = reason != "Killing" or f"container {one.name} " in said.lower()
+    return replace(found, line=said) if found and ours else None
 
 
 def unready_cause(pod: Object, one: Container, observed: Observed, system: str) -> Cause | None:
@@ -148,16 +182,15 @@ def exit_cause(pod: Object, one: Container, observed: Observed, system: str) -> 
         # Said by the kernel; the log of a killed process says nothing about it.
         return Cause("out_of_memory", _last_words(pod, one, observed, last_line) or message)
     texts = [log.text for log in _logs(pod, one, observed)]
-    for said in (*texts, message):
+    for said in map(without_harmless, (*texts, message)):
         found = cause_in_log(said, system) or cause_in("termination", reason, said, system)
         if found:
             return found
-    for event in events_about(observed, pod, "Killing", "FailedPostStartHook"):
-        said = event_text(event)
-        about_it = text(event, "reason") != "Killing" or f"container {one.name} " in said.lower()
-        found = cause_in("event", text(event, "reason"), said)
-        if found and about_it and code in ("0", "137", "143"):
-            return replace(found, line=said)
+    if code in ("0", "137", "143"):
+        for event in events_about(observed, pod, "Killing", "FailedPostStartHook"):
+            found = _told(event, one)
+            if found:
+                return found
     found = cause_in("terminated", reason, message, system) or cause_in("terminated", code, message, system)
     line = _last_words(pod, one, observed) or telling_line(message)
     if found:
@@ -170,6 +203,12 @@ def exit_cause(pod: Object, one: Container, observed: Observed, system: str) -> 
 def _logs(pod: Object, one: Container, observed: Observed) -> list[Any]:
     own = [log for log in observed.logs if log.pod == name_of(pod) and log.container == one.name]
     return sorted(own, key=lambda log: log.previous == one.ended_now)
+
+
+def printed(pod: Object, one: Container, observed: Observed, telling: str) -> tuple[str, ...]:
+    """Telling lines of its log, of the run that ended last first; of its termination message where no log was read."""
+    texts = [log.text for log in _logs(pod, one, observed) if log.text.strip()] or [text(one.last_exit, "message")]
+    return excerpt(texts[0], telling)
 
 
 def _last_words(pod: Object, one: Container, observed: Observed, choose: Callable[[str], str] = telling_line) -> str:

@@ -37,7 +37,7 @@ class Reply:
 
     ``status`` is the HTTP status, 0 where no answer came; ``text`` the beginning of the body (or of the fault): 4,000
     characters through the gateway, 65,536 of one pod's list of models. ``misfit`` says why a 2xx is no answer of the route
-    that was asked.
+    that was asked. ``slow``: the question was taken, and given up when its time was over.
     """
 
     ask: Ask
@@ -45,6 +45,7 @@ class Reply:
     at: datetime
     text: str = ""
     misfit: str = ""
+    slow: bool = False
 
     @property
     def pod(self) -> str:
@@ -64,7 +65,8 @@ class Reply:
     @property
     def in_words(self) -> str:
         """What came instead of an answer."""
-        return self.misfit or (f"HTTP {self.status}" if self.status else "no answer")
+        silent = "no answer in time yet, and the first one of a fresh server may take long" if self.slow else "no answer"
+        return self.misfit or (f"HTTP {self.status}" if self.status else silent)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,15 @@ from airflow_provider_llmserve.readiness.containers import (
     EXITS_OF_THE_WORLD,
     Container,
     containers,
+    doomed,
     exit_cause,
     exit_trouble,
+    printed,
     unready_cause,
 )
 from airflow_provider_llmserve.readiness.events import event_text, events_about, standing_warnings
 from airflow_provider_llmserve.readiness.fields import condition, is_true, items, moment, name_of, number, terminating, text
+from airflow_provider_llmserve.readiness.log_lines import latest_line
 from airflow_provider_llmserve.readiness.observed import Object, Observed
 from airflow_provider_llmserve.readiness.reasons import REASONS, trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import Evidence, Verdict
@@ -59,6 +62,8 @@ class PodTrouble:
     since: datetime | None = None
     fatal: bool = False
     container: str = ""
+    log: tuple[str, ...] = ()
+    """Telling lines of the container's log."""
 
 
 def pod_ready(pod: Object) -> bool:
@@ -97,7 +102,7 @@ def diagnose_pod(
     for one in all_containers:
         trouble = _container_trouble(pod, one, observed, now, system)
         if trouble:
-            return trouble
+            return replace(trouble, log=printed(pod, one, observed, trouble.detail))
     return _before_start(pod, observed, all_containers) or _said_of_the_pod(pod, all_containers)
 
 
@@ -133,6 +138,7 @@ def trouble_verdict(trouble: PodTrouble, *, serving: bool, note: str = "") -> Ve
         advice=trouble.advice,
         evidence=trouble.evidence,
         fatal=trouble.fatal,
+        log=trouble.log,
     )
 
 
@@ -166,6 +172,18 @@ def logs_wanted(observed: Observed) -> tuple[WantedLog, ...]:
             elif one.running and one.ready and one.name in _SERVERS and system_of(one.spec) not in _REFUSES_MISFITS:
                 wanted[WantedLog(name, one.name, restarts=one.restarts)] = None
     return tuple(wanted)
+
+
+def said_last(pods: Iterable[Object], observed: Observed) -> str:
+    """What a server that is not ready yet printed last: what it waits for. Empty where no log of one was read."""
+    for pod in pods:
+        starting = {c.name for c in containers(pod) if c.running and not c.ready and c.name in _SERVERS}
+        for log in observed.logs:
+            if log.pod == name_of(pod) and log.container in starting and not log.previous:
+                line = latest_line(log.text)
+                if line:
+                    return f"{log.pod} says: {line}"
+    return ""
 
 
 def _trouble(
@@ -275,6 +293,12 @@ def _container_trouble(pod: Object, one: Container, observed: Observed, now: dat
     reason, message = text(one.waiting, "reason"), text(one.waiting, "message")
     if reason in _PULLING:
         return _pull_trouble(pod, one, observed, now, reason, message)
+    told = doomed(pod, one, observed)
+    if told is not None:
+        summary = f"container {one.name} is about to be ended"
+        cause, final = told
+        ending = _trouble(pod, cause, summary, field="Event Killing", value=cause.line, since=one.started_at, fatal=final)
+        return replace(ending, container=one.name)
     if one.last_exit:
         return _exit(pod, one, observed, now, system)
     if reason not in _CREATING or message:

@@ -148,7 +148,7 @@ POD = (
     Reason("limit_range", IMPOSSIBLE, retry=False, meaning="The namespace's limit range refuses the pod's resources.", advice="Keep within it: kubectl describe limitrange."),
     Reason("service_account_missing", WAITING, retry=True, meaning="The service account does not exist.", advice="Create it in the namespace."),
     Reason("pod_security", IMPOSSIBLE, retry=False, meaning="The namespace's pod security standard refuses the pod.", advice="Correct the security context."),
-    Reason("webhook_down", WAITING, retry=True, meaning="An admission webhook does not answer.", advice="Check that webhook's pods."),
+    Reason("webhook_down", WAITING, retry=True, meaning="An admission webhook does not answer.", advice="Check that webhook's pods: a controller that is down takes its webhook with it."),
     Reason("priority_class_missing", IMPOSSIBLE, retry=False, meaning="The priority class does not exist.", advice="Create it, or name another in priority_class."),
     Reason("runtime_class_missing", IMPOSSIBLE, retry=False, meaning="The runtime class does not exist.", advice="Create it, or name another in runtime_class."),
     Reason("node_selector_conflict", IMPOSSIBLE, retry=False, meaning="The namespace asks for other nodes than the pod.", advice="Change node_selector, or the namespace's annotation scheduler.alpha.kubernetes.io/node-selector."),

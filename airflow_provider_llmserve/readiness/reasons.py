@@ -26,6 +26,7 @@ def verdict(
     evidence: Sequence[Evidence] = (),
     ask: Sequence[Ask] = (),
     fatal: bool | None = None,
+    log: Sequence[str] = (),
 ) -> Verdict:
     """A verdict with class, retry and (unless given) advice of the word ``reason``. KeyError for a word not in the table.
 
@@ -47,6 +48,7 @@ def verdict(
         evidence=tuple(evidence),
         retryable=row.retry,
         ask=tuple(ask),
+        log=tuple(log),
     )
 
 
@@ -74,8 +76,9 @@ def documentation() -> str:
         "  **done**: proven.",
         "- *retry*: whether the same task, run again unchanged, can succeed.",
         "- A word whose cause was read from a container that ended is waiting until the container has ended often enough: twice where",
-        "  the cause lies in what was asked for, five times where the world may still mend it (a model that is uploaded late, a hub",
-        "  that comes back).",
+        "  the cause lies in what was asked for (a bucket that does not exist, no credentials where none are named), five times where",
+        "  the world may still mend it (a model that is uploaded late, a hub that comes back). A container that the kubelet says it",
+        "  is about to end counts as ended.",
         "- A pull that failed once is waiting; from the first back-off on it has the class below.",
         "- A pod that no node takes is waiting for a grace of five minutes (a node pool that grows), then impossible.",
     ]

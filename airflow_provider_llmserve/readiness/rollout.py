@@ -7,6 +7,7 @@ the controller goes on trying, and pods may still come (pkg/controller/deploymen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from airflow_provider_llmserve.readiness.causes import Cause, cause_in
@@ -144,14 +145,14 @@ def creation_trouble(owner: Object, observed: Observed) -> PodTrouble | None:
     )
 
 
-def deadlock(state: Progress, troubles: list[PodTrouble]) -> PodTrouble | None:
+def deadlock(state: Progress, troubles: list[PodTrouble], ending: Sequence[Object] = ()) -> PodTrouble | None:
     """A new pod that waits for room which only an old pod could free, and the old one stays until the new one is ready.
 
-    None where there is no old pod, or the pods wait for something else.
+    None where there is no old pod, where the pods wait for something else, and while one is ``ending``, which frees its room.
     """
     holders = [p for p in state.old_pods if pod_ready(p)]
     waiting = [t for t in troubles if t.reason in ("unschedulable_gpu", "unschedulable_cpu", "unschedulable_memory")]
-    if not holders or not waiting or state.ready:
+    if not holders or not waiting or state.ready or ending:
         return None
     first = waiting[0]
     return replace(

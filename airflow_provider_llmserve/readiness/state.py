@@ -91,6 +91,8 @@ class Verdict:
     evidence: tuple[Evidence, ...] = ()
     retryable: bool = True
     ask: tuple[Ask, ...] = ()
+    log: tuple[str, ...] = ()
+    """Telling lines of the log of the container that it is about: when somebody reads this, the pod may be gone."""
 
     @property
     def at_zero(self) -> bool:
@@ -115,3 +117,7 @@ class Verdict:
         """The verdict in words: summary, detail, advice, each where there is one."""
         parts = [f"{self.state.value} ({self.reason}): {self.summary}", self.detail, self.advice and f"What to do: {self.advice}"]
         return "\n".join(p for p in parts if p)
+
+    def report(self) -> str:
+        """The verdict in words, with what the container's log said."""
+        return "\n".join((self.text(), *(("Its log, in part:", *(f"  {line}" for line in self.log)) if self.log else ())))

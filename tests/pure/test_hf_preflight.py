@@ -179,11 +179,18 @@ def notes(fields: dict[str, Any]) -> list[str]:
 def test_notes() -> None:
     assert notes(BASE) == []
     assert "HF_TOKEN" in notes({**BASE, "envs": {"HF_TOKEN": "x"}})[0]
-    mirrored = {**KSERVE, "image": "registry.example.com/hf:v0.20.0", "resources": {"gpu": "1"}, "startup_seconds": 600}
+    mirrored = {
+        **KSERVE,
+        "image": "registry.example.com/hf:v0.20.0",
+        "resources": {"gpu": "1", "cpu": "1"},
+        "startup_seconds": 600,
+    }
     assert "registry.example.com/hf:v0.20.0-gpu" in notes(mirrored)[0]
     assert notes({**mirrored, "image": "registry.example.com/hf:v0.20.0-gpu"}) == []
     assert not any("-gpu" in n for n in notes({**mirrored, "image": "registry.example.com/hf@sha256:00"}))
-    assert "600 s" in notes({**KSERVE, "startup_seconds": 601})[0]
+    assert "600 s" in notes({**KSERVE, "startup_seconds": 601, "resources": {"cpu": "1"}})[0]
+    assert "1 CPU" in notes({**KSERVE, "startup_seconds": 600})[0]
+    assert notes({**KSERVE, "startup_seconds": 600, "resources": {"cpu": "100m"}}) == []
 
 
 @pytest.mark.parametrize("base", [BASE, KSERVE])

@@ -17,7 +17,7 @@ from support.history import load
 from support.spec_strategies import json_values
 from support.verdicts import ends
 
-from airflow_provider_llmserve.readiness.observed import Expected, LabelsSeen, Observed, Reply
+from airflow_provider_llmserve.readiness.observed import Expected, LabelsSeen, Observed, PodLog, Reply
 from airflow_provider_llmserve.readiness.state import Ask, ReasonClass, State, Verdict
 from airflow_provider_llmserve.replay.hearing import hear
 from airflow_provider_llmserve.runtimes.kubeai import assess
@@ -392,6 +392,50 @@ def test_a_manager_that_came_back_a_moment_ago_rejects_nothing() -> None:
     old = pod(container={"env": OTHER})
     assert judge(model(), lease(led=3600), old).reason == "manager_rejects"
     assert judge(model(), lease(led=5), old).reason == "old_version_serves"
+
+
+@pytest.mark.parametrize(
+    ("told", "made", "reason"),
+    [
+        ("Stopping container server", -300, "old_version_serves"),
+        ("Container server failed liveness probe, will be restarted", -300, "manager_rejects"),
+        ("", -300, "manager_rejects"),
+        ("", 45, "old_version_serves"),
+    ],
+)
+def test_no_pod_was_made_is_not_said_while_the_manager_makes_and_deletes_pods(told: str, made: float, reason: str) -> None:
+    """A pod with adapters takes 30 s to end, and one is replaced after the other."""
+    old = pod(container={"env": OTHER}, metadata={"creationTimestamp": stamp(ASKED + timedelta(seconds=made))})
+    killed = {
+        "kind": "Event",
+        "reason": "Killing",
+        "message": told,
+        "lastTimestamp": stamp(NOW - timedelta(seconds=5)),
+        "involvedObject": {"kind": "Pod", "name": "model-m-5c-x"},
+    }
+    assert judge(model(), old, *([killed] if told else [])).reason == reason
+
+
+@pytest.mark.parametrize(("ready", "state"), [(20, State.PROGRESSING), (45, State.DEGRADED)])
+def test_an_adapter_is_late_only_when_its_pod_has_been_ready_for_long(ready: float, state: State) -> None:
+    """A server may load for minutes before its manager can load anything into it."""
+    turned = {"type": "Ready", "status": "True", "lastTransitionTime": stamp(NOW - timedelta(seconds=ready))}
+    said = judge(with_law(), pod(status={"conditions": [turned]}))
+    assert (said.reason, said.state) == ("adapter_not_loaded", state)
+    assert bool(said.detail) == (state is State.DEGRADED)
+
+
+def test_what_a_starting_server_waits_for_is_said() -> None:
+    running = {"name": "server", "ready": False, "state": {"running": {"startedAt": stamp(NOW - timedelta(seconds=50))}}}
+    starting = pod(status={"conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [running]})
+    live = model()
+    seen = Observed(
+        (live, lease(), starting), KINDS, logs=(PodLog("p1", "server", "Error retrieving file list, retrying 1 of 2"),)
+    )
+    stored = {"kind": "Model", "metadata": {"name": "m", "namespace": "ai"}, "spec": live["spec"]}
+    found = assess(Expected(stored, ASKED, MARK, uid="u"), seen, NOW)
+    assert (found.state, found.reason) == (State.PROGRESSING, "starting")
+    assert "p1 says: Error retrieving file list" in found.detail
 
 
 def test_superseded_stopped_and_gone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from support.memory_platform import BROKEN, READY, REPLACED, STARTING, MemoryPlatform
@@ -12,6 +13,7 @@ from airflow_provider_llmserve.errors import BadInput, ServingFailed, Superseded
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import ServingRun, Target, Want
 from airflow_provider_llmserve.platforms.lifecycle import change, require, serve, target_of, teardown
+from airflow_provider_llmserve.platforms.lifecycle.waiting import _news
 from airflow_provider_llmserve.specs import KubeAIText
 
 OLD = KubeAIText.parse({"url": "hf://a/b", "model_name": "m"})
@@ -62,6 +64,30 @@ async def test_a_failed_update_puts_the_last_good_spec_and_its_owner_back() -> N
     with pytest.raises(ServingFailed):
         await serve(platform, want(NEW, SECOND), timeout=5)
     assert (platform.standing["m"].spec, platform.standing["m"].owner) == (OLD, FIRST)
+
+
+async def test_the_error_carries_the_log_of_pods_that_the_rollback_takes_away() -> None:
+    platform = MemoryPlatform(says=(STARTING, replace(BROKEN, log=("starting", "acme.Misaligned: tensor 7 is askew"))))
+    with pytest.raises(ServingFailed) as caught:
+        await serve(platform, want(), timeout=5)
+    assert "  acme.Misaligned: tensor 7 is askew" in str(caught.value).splitlines()
+    assert "removed" in caught.value.aftermath
+    platform = MemoryPlatform(says=(replace(STARTING, log=("Loading weights: 12%",)),))
+    with pytest.raises(WaitTimeout, match="Loading weights: 12%"):
+        await serve(platform, want(), timeout=0.05)
+
+
+def test_what_is_waited_for_is_logged_when_it_changes_and_not_at_every_line() -> None:
+    """A vLLM without a way to the hub tried for 190 s, and nothing was said."""
+    first, second = (replace(STARTING, detail=f"it says: {what}") for what in ("step 1", "Error retrieving file list"))
+    none, long = timedelta(0), timedelta(seconds=30)
+    assert _news(STARTING, None, none)
+    assert not _news(STARTING, STARTING, long)
+    assert _news(first, STARTING, none), "the first word of what it waits for"
+    assert not _news(second, first, none)
+    assert _news(second, first, long)
+    assert not _news(second, second, long)
+    assert _news(READY, second, none)
 
 
 async def test_keep_leaves_the_failed_change_for_inspection() -> None:

@@ -21,7 +21,7 @@ BASE = {
     "deployment": {"path": "hf://acme/base", "runtime": "deployment"},
     "inferenceservice": {"path": "hf://acme/base", "runtime": "inferenceservice"},
 }
-GOLDEN = {"kubeai-text": "fa5ffc9503c91262", "deployment": "09194699e7e8b511", "inferenceservice": "4ee84e470331ea59"}
+GOLDEN = {"kubeai-text": "fa5ffc9503c91262", "deployment": "7a2f007825342e14", "inferenceservice": "9e5d2742bba74b95"}
 
 
 def primary(spec: ServeSpec, *, stopped: bool = False, settings: Settings = CONNECTION) -> dict[str, Any]:

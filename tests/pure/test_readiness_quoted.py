@@ -11,10 +11,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airflow_provider_llmserve.readiness.causes import cause_in
-from airflow_provider_llmserve.readiness.log_lines import telling_line
+from airflow_provider_llmserve.readiness.causes import cause_in, cause_in_log
+from airflow_provider_llmserve.readiness.log_lines import excerpt, latest_line, telling_line, without_harmless
 from airflow_provider_llmserve.readiness.observed import Observed, PodLog
-from airflow_provider_llmserve.readiness.pods import diagnose_pod
+from airflow_provider_llmserve.readiness.pods import diagnose_pod, said_last, trouble_verdict
 
 NOW = datetime(2026, 1, 1, 0, 20, tzinfo=timezone.utc)
 TRACEBACK = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n    run()\n    ^^^^^\n'
@@ -161,6 +161,8 @@ def test_a_long_text_is_cut(place: str) -> None:
         (GOODBYE, "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"),
         (f"{TRACEBACK}KeyboardInterrupt\nINFO: shutting down", "KeyboardInterrupt"),
         (f"{TRACEBACK}AssertionError\n", "AssertionError"),
+        ('Started\nINFO:     10.0.0.1:4242 - "GET /v2/models/m/ready HTTP/1.1" 200 OK\n', "Started"),
+        ('INFO:     10.0.0.1:4242 - "GET /v2/models/m/ready HTTP/1.1" 200 OK\n', ""),
         ("usage: serve [-h]\nserve: error: unrecognized arguments: --x\n", "serve: error: unrecognized arguments: --x"),
         ("fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive]:", "fatal error: all goroutines are asleep - deadlock!"),
         ('time=x level=error msg="no space"\nbye', 'time=x level=error msg="no space"'),
@@ -179,9 +181,76 @@ def test_the_telling_line(log: str, line: str) -> None:
     ],
 )
 def test_the_telling_line_of_real_logs(name: str, says: str) -> None:
-    """Whole logs of vLLM 0.32.0, without the lines that no rule looks at."""
+    """Whole logs of vLLM 0.32.0; the cause stands at line 103 of 221, say."""
     log = (Path(__file__).parent / "cases" / "vllm" / f"{name}.log").read_text()
     assert says in telling_line(log)
+    told = excerpt(log, telling_line(log))
+    assert 5 < len(told) <= 20
+    assert any(says in line for line in told)
+    assert not any(line.startswith(("Traceback", "File ", "^")) for line in told)
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        ("", ""),
+        ("(APIServer pid=1) ERROR 11-25 08:50:33 [repo.py:1] Error retrieving file list: timed out, retrying 1 of 2", "Error retrieving file list: timed out, retrying 1 of 2"),
+        ("'no route' thrown while requesting HEAD https://huggingface.co/m\nRetrying in 8s [Retry 5/5].", "'no route' thrown while requesting HEAD https://huggingface.co/m Retrying in 8s [Retry 5/5]."),
+        ('Loading weights: 12%\nINFO: 1.2.3.4:5 - "GET /health HTTP/1.1" 503 Service Unavailable', "Loading weights: 12%"),
+        (f"Loading\n{TRACEBACK}", "Loading"),
+        ("x" * 1000, "x" * 300),
+    ],
+)  # fmt: skip
+def test_what_a_server_that_starts_says_last(log: str, line: str) -> None:
+    assert latest_line(log) == line
+
+
+@pytest.mark.parametrize(("ready", "previous", "says"), [(False, False, "p says: Loading"), (True, False, ""), (False, True, "")])
+def test_what_a_starting_server_waits_for_is_of_this_run(ready: bool, previous: bool, says: str) -> None:
+    running = {"name": "server", "ready": ready, "state": {"running": {"startedAt": "2026-01-01T00:00:10Z"}}}
+    one = pod({"containerStatuses": [running]})
+    assert said_last([one], Observed((one,), logs=(PodLog("p", "server", "Loading", previous),))) == says
+
+
+def behind_two_wrappers(cause: str) -> str:
+    """As the real huggingfaceserver 0.20.0 with vLLM 0.24 wrote it: the cause above two exceptions that wrap it, below a fault
+    that it got over, and the parent's goodbye after all of them."""
+    saved = f"Error saving model info cache.\n{TRACEBACK}PermissionError: [Errno 13] Permission denied: '/.cache'"
+    above = "\n\nThe above exception was the direct cause of the following exception:\n\n"
+    wrapped = f"{TRACEBACK}{cause}{above}{TRACEBACK}acme.Outer: loading failed{above}{TRACEBACK}RuntimeError: worker 0 failed"
+    engine = "\n".join(ENGINE + line for line in f"{saved}\n{wrapped}".splitlines())
+    starts = "\n".join(f"INFO 11-25 08:50:{i:02} [api_server.py:1] starting, step {i}" for i in range(60))
+    return f"{starts}\n{engine}\n{GOODBYE}" + "\n".join(f"Loading step {i}" for i in range(150))
+
+
+def test_the_innermost_cause_behind_two_wrappers() -> None:
+    log = behind_two_wrappers("acme.Misaligned: tensor 7 is askew")
+    general = cause_in_log(log, "huggingfaceserver")
+    assert general is not None
+    assert (general.reason, general.line) == ("engine_start_failed", "acme.Misaligned: tensor 7 is askew")
+    assert telling_line(log) == "acme.Misaligned: tensor 7 is askew"
+    known = cause_in_log(behind_two_wrappers("ValueError: 4 is larger than the available KV cache memory"), "huggingfaceserver")
+    assert known is not None
+    assert known.reason == "kv_cache_too_small", "that the cache of model infos was not writable kept it from nothing"
+    refused = cause_in_log(behind_two_wrappers("OSError: [Errno 13] Permission denied: '/mnt/models'"), "huggingfaceserver")
+    assert refused is not None
+    assert (refused.reason, "/mnt/models" in refused.line) == ("cache_not_writable", True)
+    told = excerpt(log, telling_line(log))
+    assert len(told) == 20
+    assert "acme.Misaligned: tensor 7 is askew" in told
+    assert not any("model info cache" in line or "/.cache" in line for line in told)
+
+
+def test_a_failed_pods_log_is_in_the_error() -> None:
+    """on_failure="rollback" deletes the pod, and with it the log that the advice speaks of."""
+    one, events, log = PLACES["engine"]("tensor 7 is askew")
+    trouble = diagnose_pod(one, Observed((one, *events), logs=(PodLog("p", "server", log, True),)), NOW)
+    assert trouble is not None
+    said = trouble_verdict(trouble, serving=False)
+    assert "ValueError: tensor 7 is askew" in said.log
+    assert "  ValueError: tensor 7 is askew" in said.report().splitlines()
+    assert said.report().startswith(said.text())
+    assert "in part" not in said.text(), "what is logged while it is waited for stays short"
 
 
 @given(
@@ -191,4 +260,7 @@ def test_the_telling_line_of_real_logs(name: str, says: str) -> None:
     )
 )
 def test_no_log_raises(parts: list[str]) -> None:
-    assert len(telling_line("\n".join(parts))) <= 500
+    log = "\n".join(parts)
+    assert len(telling_line(log)) <= 500
+    assert len(excerpt(log)) <= 20
+    assert len(without_harmless(log)) <= len(log)

@@ -174,6 +174,7 @@ def test_the_deadlock_of_a_surge_without_room() -> None:
     first = progress(deployment(), Observed((NEW_SET, pod("a", "new", ready=False))))
     assert deadlock(first, [waiting]) is None
     assert deadlock(stuck, [PodTrouble(pod="a", reason="image_not_found", summary="")]) is None
+    assert deadlock(stuck, [waiting], [pod("x", "old")]) is None, "one is still ending: its room comes free"
 
 
 def annotated(template: dict[str, Any], **annotations: str) -> dict[str, Any]:

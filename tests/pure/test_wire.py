@@ -38,6 +38,17 @@ def test_paths(kind, namespace, name, subresource, expected) -> None:
     assert wire.path(kind, namespace, name, subresource) == expected
 
 
+def test_whose_answer_did_not_come_in_time() -> None:
+    """A proxy leads to a model: that the API server does not answer would be said of the wrong one."""
+    model = wire.too_slow(wire.proxied("POST", "ns", "kubeai:http", "/openai/v1/completions", {}, pod=False), 10)
+    assert isinstance(model, wire.Slow)
+    assert str(model) == "Service ns/kubeai:http through the API server has not answered within 10 s"
+    write, read = wire.too_slow(REQ, 5), wire.too_slow(wire.request("get", "GET", MODEL, "ns", "m"), 5)
+    assert not isinstance(write, wire.Slow)
+    assert "no answer from the API server (none within 5 s; a hung admission webhook may hold it up)" in str(write)
+    assert str(read).endswith("no answer from the API server (none within 5 s)")
+
+
 @pytest.mark.parametrize(
     ("status", "message", "expected", "words"),
     [
@@ -63,7 +74,7 @@ def test_paths(kind, namespace, name, subresource, expected) -> None:
         (422, "Invalid value", Rejected, ()),
         (429, "too many requests", Unavailable, ()),
         (500, UNTYPED, Rejected, ("field not declared",)),
-        (500, WEBHOOK_DOWN, Unavailable, ("failed calling webhook",)),
+        (500, WEBHOOK_DOWN, Unavailable, ("failed calling webhook", "webhook_down", "Check that webhook's pods")),
         (500, "etcdserver: leader changed", Unavailable, ()),
         (503, "apiserver is shutting down", Unavailable, ()),
         (504, "timeout", Unavailable, ()),

@@ -35,8 +35,10 @@ _POD_FIELDS = (
     "priorityClassName",
     "serviceAccountName",
     "imagePullSecrets",
+    "terminationGracePeriodSeconds",
+    "shareProcessNamespace",
 )
-_CONTAINER_FIELDS = ("envFrom", "resources", "volumeMounts", "readinessProbe", "livenessProbe", "startupProbe")
+_CONTAINER_FIELDS = ("envFrom", "resources", "volumeMounts", "readinessProbe", "livenessProbe", "startupProbe", "lifecycle")
 _PERIOD = 0.05
 
 

@@ -273,11 +273,10 @@ class KubeAI(CacheWork):
         annotations = dict(pod["metadata"]["annotations"])
         never = pod["spec"]["containers"][0]["image"] in self.world.fates
         annotations["testbed/ready-after"] = "never" if never else f"{self.world.ready_after}s"
-        await self.api.send(
-            "POST",
-            f"{self._core}/pods?fieldManager=kubeai-manager",
-            {**pod, "metadata": {**pod["metadata"], "annotations": annotations}},
-        )
+        if len(pod["spec"]["containers"]) > 1:
+            annotations["testbed/gone-after"] = f"{self.world.grace}s"
+        made = {**pod, "metadata": {**pod["metadata"], "annotations": annotations}}
+        await self.api.send("POST", f"{self._core}/pods?fieldManager=kubeai-manager", made)
 
     async def _delete_pod(self, pod: Object) -> None:
         with suppress(ApiError):
@@ -308,8 +307,8 @@ class KubeAI(CacheWork):
                 server.files[name] = url
                 if url in self.world.refused:
                     raise LoadError(
-                        f'reconciling adapters: load vllm adapter "{name}": unexpected status code: 400: '
-                        "LoRA rank 64 is greater than max_lora_rank 16."
+                        f'reconciling adapters: load vllm adapter "{name}": unexpected status code: 500: Call to '
+                        "add_lora method failed: Worker failed with error 'LoRA rank 64 is greater than max_lora_rank 16.'"
                     )
                 server.adapters.setdefault(name, url)  # "already loaded" is ignored: the old weights stay
                 await self._label(pod, name, url_hash(url))

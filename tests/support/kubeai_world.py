@@ -41,7 +41,9 @@ class World:
     missing: set[str] = field(default_factory=set)
     """URLs that cannot be downloaded."""
     refused: set[str] = field(default_factory=set)
-    """Adapter URLs that the model server refuses (HTTP 400)."""
+    """Adapter URLs that the model server refuses, as vLLM 0.32 does for a rank above its limit: with 500."""
+    grace: float = 0.3
+    """Seconds that a pod with adapters takes to end: its loader (``sleep infinity``) hears no signal. 30 s in truth."""
     without_model: set[str] = field(default_factory=set)
     """Models whose server starts without them (Ollama, issue 721)."""
     server: type[ModelServer] = ModelServer

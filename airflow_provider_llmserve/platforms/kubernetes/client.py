@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_llmserve.errors import NotFound, Unavailable
+from airflow_provider_llmserve.errors import NotFound, PlatformError, Unavailable
+from airflow_provider_llmserve.platforms.deadline import seconds_left
 from airflow_provider_llmserve.platforms.kubernetes import wire
 from airflow_provider_llmserve.platforms.kubernetes.clock import ClusterClock
 from airflow_provider_llmserve.platforms.kubernetes.login import Login
@@ -31,6 +32,8 @@ Object = dict[str, Any]
 
 PAGE = 500
 """Objects of one page of a list."""
+SHORTEST = 1.0
+"""Seconds that a request is given at least, however little the caller has left."""
 SILENCE = 100
 """Seconds without a byte after which a watch counts as cut; the server sends a bookmark about every minute."""
 
@@ -178,33 +181,35 @@ class Client:
     ) -> Answer:
         """One request to a Service (``name:port``) or pod through the API server, tried once; any status is an answer.
 
-        Raises :class:`Unavailable` where the API server itself does not answer in time.
+        Raises :class:`~wire.Slow` where it is not answered in time, :class:`Unavailable` where the API server is not reached.
         """
         return await self._once(wire.proxied(method, namespace, target, path, body, pod=pod), timeout)
 
     async def send(self, req: Request) -> Answer:
-        """Send and read, again while that can help. Raises the typed error of the last answer."""
+        """Send and read, again while that can help and the caller waits (:func:`~platforms.deadline.until`). A write that is
+        tried again is said in the log, with why. Raises the typed error of the last answer, or of none where there was none."""
+        told: PlatformError | None = None
         for attempt in range(self._tries):
-            last = attempt == self._tries - 1
             asked_for = 0.0
             asked_at = datetime.now(timezone.utc)
+            fault: PlatformError
             try:
-                answer = await self._once(req, self._timeout)
-            except Unavailable:
-                if last:
-                    raise
+                answer = await self._once(req, min(self._timeout, max(seconds_left(), SHORTEST)))
+            except Unavailable as e:
+                fault, again = e, True
             else:
                 self._clock.hear(answer.headers.get("date", ""), asked_at, datetime.now(timezone.utc))
                 self._warn(req, answer)
                 if answer.status < 300:
                     return answer
-                error = wire.fault(req, answer)
+                fault = told = wire.fault(req, answer)
                 # The first 401 may be a token that has just expired: _once logged out, so one more try tells.
-                if last or not (isinstance(error, Unavailable) or (answer.status == 401 and attempt == 0)):
-                    raise error
-                asked_for = min(wire.retry_after(answer), self._patience)
+                again = isinstance(fault, Unavailable) or (answer.status == 401 and attempt == 0)
+                asked_for = min(fault.retry_after, self._patience)
             pause = max(wire.back_off(attempt), asked_for)
-            log.debug("%s %s: trying again in %.1f s", req.verb, req.subject, pause)
+            if not again or attempt == self._tries - 1 or pause >= seconds_left():
+                raise told or fault
+            log.log(logging.WARNING if req.method != "GET" and not attempt else logging.DEBUG, "%s; trying again", fault)
             await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
@@ -225,13 +230,16 @@ class Client:
     async def _once(self, req: Request, timeout: float) -> Answer:
         import aiohttp
 
-        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=min(10.0, timeout))
+        # Half of a short limit, or a connection that is not made would look like an answer that does not come.
+        limit = aiohttp.ClientTimeout(total=timeout, sock_connect=min(10.0, timeout / 2))
         async with self._login.session() as api:
             try:
                 response = await _send(api, req, limit)
                 async with response:
                     body = await response.read()
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as e:
+                if isinstance(e, asyncio.TimeoutError) and not isinstance(e, aiohttp.ClientError):
+                    raise wire.too_slow(req, timeout) from e
                 raise wire.unreachable(req, f"{type(e).__name__} {e}".strip()) from e
             if response.status == 401:
                 await self._login.refused(api)

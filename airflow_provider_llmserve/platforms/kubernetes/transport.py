@@ -17,6 +17,7 @@ import httpx  # noqa: TID253 (this module is imported where a client is made)
 from airflow_provider_llmserve.errors import Unavailable
 from airflow_provider_llmserve.platforms.kubernetes.client import Client
 from airflow_provider_llmserve.platforms.kubernetes.login import hook_of
+from airflow_provider_llmserve.platforms.kubernetes.wire import Slow
 from airflow_provider_llmserve.runtimes.service_url import service_of
 
 T = TypeVar("T")
@@ -63,8 +64,7 @@ class ApiServerTransport(httpx.AsyncBaseTransport):
                 timeout=request.extensions.get("timeout", {}).get("read") or LONGEST,
             )
         except Unavailable as e:
-            late = isinstance(e.__cause__, asyncio.TimeoutError)
-            raise (httpx.ReadTimeout if late else httpx.ConnectError)(str(e), request=request) from e
+            raise (httpx.ReadTimeout if isinstance(e, Slow) else httpx.ConnectError)(str(e), request=request) from e
         headers = [(name, value) for name, value in answer.headers.items() if name not in _OF_THE_CONNECTION]
         return httpx.Response(answer.status, headers=headers, stream=httpx.ByteStream(answer.body))
 

@@ -15,6 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_llmserve.errors import AccessDenied, Conflict, NotFound, PlatformError, Rejected, Unavailable
+from airflow_provider_llmserve.readiness.causes import cause_in
+from airflow_provider_llmserve.readiness.reasons import REASONS
 from airflow_provider_llmserve.runtimes.kinds import Kind
 from airflow_provider_llmserve.runtimes.record import FIELD_MANAGER
 
@@ -40,6 +42,10 @@ Query = tuple[tuple[str, str], ...]
 
 class Expired(PlatformError):
     """410: the version to go on from is too old, or the list's continuation is. Begin again with a list."""
+
+
+class Slow(Unavailable):
+    """A request to a Service or pod that the API server took, and that nobody answered in time: a model's first answer, say."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +230,15 @@ def unreachable(req: Request, reason: str) -> Unavailable:
     return Unavailable(f"{req.verb} {req.subject}: no answer from the API server ({reason})")
 
 
+def too_slow(req: Request, seconds: float) -> Unavailable:
+    """The error of a request that got no answer in time. A hung admission webhook holds up a write for as long as its
+    configuration says, 30 s at most; what a proxy leads to is somebody else's to answer."""
+    if req.resource.endswith("/proxy"):
+        return Slow(f"{req.subject} has not answered within {seconds:.0f} s")
+    hung = "" if req.method == "GET" else "; a hung admission webhook may hold it up"
+    return unreachable(req, f"none within {seconds:.0f} s{hung}")
+
+
 def retry_after(answer: Answer) -> float:
     """The seconds that the server asked us to stay away, 0 where it said nothing (it never sends a date)."""
     value = answer.headers.get("retry-after", "")
@@ -315,4 +330,7 @@ def _with_remedy(req: Request, status: int, said: str, text: str) -> str:
     if status == 403 and _error_type(status, said) is AccessDenied:
         where = f"namespace {req.namespace}" if req.namespace else "the cluster"
         return f"{text}. Missing permission: verb {req.verb} on {req.resource} in {where}; the published Role (deploy/rbac.yaml) grants it"
+    cause = cause_in("api", "", said) if status >= 500 else None
+    if cause is not None:
+        return f"{text}. {cause.reason}: {REASONS[cause.reason].meaning} What to do: {cause.advice}"
     return text

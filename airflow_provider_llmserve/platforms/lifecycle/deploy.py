@@ -13,6 +13,7 @@ from airflow_provider_llmserve.endpoint import Endpoint
 from airflow_provider_llmserve.errors import AccessDenied, BadInput, Conflict, NotOurs
 from airflow_provider_llmserve.names import name_finding
 from airflow_provider_llmserve.platforms.base import Platform, ServingRun, Target, Want
+from airflow_provider_llmserve.platforms.deadline import until
 from airflow_provider_llmserve.platforms.lifecycle.smoke import ask_smoke, refuse_smoke
 from airflow_provider_llmserve.platforms.lifecycle.standing import answers_at, owner_of, refuse_taking, require
 from airflow_provider_llmserve.platforms.lifecycle.undo import OnFailure, take_back
@@ -41,21 +42,23 @@ async def serve(
 
     All or nothing, from the first object that is written on: where a first deployment fails nothing stays, where an update fails
     the last good spec is put back, and an adopted object is given back as it was (``on_failure="keep"`` leaves what was written,
-    for inspection). ``timeout`` is in seconds. ``on_applied`` is told of the run before any wait; that it fails is a failure too.
+    for inspection). ``timeout`` is in seconds, for all but the taking back. ``on_applied`` is told of the run before any wait;
+    that it fails is a failure too.
     """
     refuse_smoke(want.spec, smoke, wait=wait)
-    standing = await look(platform, want)
-    deadline = in_seconds(timeout) if wait else None
-    return await _carry_out(
-        platform,
-        want,
-        standing,
-        deadline=deadline,
-        at_zero=at_zero,
-        on_failure=on_failure,
-        on_applied=on_applied,
-        smoke=smoke,
-    )
+    deadline = in_seconds(timeout)
+    with until(deadline):
+        standing = await look(platform, want)
+        return await _carry_out(
+            platform,
+            want,
+            standing,
+            deadline=deadline if wait else None,
+            at_zero=at_zero,
+            on_failure=on_failure,
+            on_applied=on_applied,
+            smoke=smoke,
+        )
 
 
 async def change(
@@ -73,19 +76,23 @@ async def change(
     The owner stays the one who deployed it, so that its teardown still knows it. Returns the endpoint as it is then; whoever was
     given the endpoint before holds one of a spec that stands no more.
     """
-    deadline = in_seconds(timeout) if wait else None
-    for attempt in range(5):
-        standing = await require(platform, target)
-        if standing.spec is None or standing.owner is None:
-            raise NotOurs(f"{standing.kind} {standing.name} was not deployed by this package; deploy it with adopt=True first")
-        spec, stopped = edit(standing.spec, standing.stopped)
-        want = Want(spec=spec, name=standing.name, owner=standing.owner, stopped=stopped, ttl=standing.ttl)
-        _refuse(want, await platform.preflight(want))
-        try:
-            return await _carry_out(platform, want, standing, deadline=deadline, at_zero=at_zero, on_failure=on_failure)
-        except Conflict:
-            if attempt == 4:
-                raise
+    deadline = in_seconds(timeout)
+    with until(deadline):
+        for attempt in range(5):
+            standing = await require(platform, target)
+            if standing.spec is None or standing.owner is None:
+                raise NotOurs(
+                    f"{standing.kind} {standing.name} was not deployed by this package; deploy it with adopt=True first"
+                )
+            spec, stopped = edit(standing.spec, standing.stopped)
+            want = Want(spec=spec, name=standing.name, owner=standing.owner, stopped=stopped, ttl=standing.ttl)
+            _refuse(want, await platform.preflight(want))
+            proof = deadline if wait else None
+            try:
+                return await _carry_out(platform, want, standing, deadline=proof, at_zero=at_zero, on_failure=on_failure)
+            except Conflict:
+                if attempt == 4:
+                    raise
     raise AssertionError("unreachable")
 
 

@@ -9,7 +9,9 @@ from typing import Literal
 from airflow_provider_llmserve.errors import LLMServeError
 from airflow_provider_llmserve.owner import Owner
 from airflow_provider_llmserve.platforms.base import Platform, ServingRun, Target, Want
+from airflow_provider_llmserve.platforms.deadline import until
 from airflow_provider_llmserve.platforms.lifecycle.standing import owner_of
+from airflow_provider_llmserve.platforms.lifecycle.waiting import in_seconds
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +21,7 @@ OnFailure = Literal["rollback", "keep"]
 KILL_GRACE = 3.0
 """Seconds that taking back may last in a killed task: five come before SIGKILL (task-sdk supervisor.kill)."""
 UNDO_TIMEOUT = 120.0
-"""Seconds that the removal of a failed first deployment is waited for."""
+"""Seconds that taking back may last otherwise, the removal of a failed first deployment with its pods among it."""
 
 
 async def take_back(
@@ -39,7 +41,8 @@ async def take_back(
     """
     seconds = KILL_GRACE if isinstance(fault, asyncio.CancelledError) else UNDO_TIMEOUT
     try:
-        outcome = await _taken_back(platform, want, before, on_failure=on_failure, waited=waited, seconds=seconds)
+        with until(in_seconds(seconds)):  # its own: the caller's may have passed
+            outcome = await _taken_back(platform, want, before, on_failure=on_failure, waited=waited, seconds=seconds)
     except LLMServeError as second:
         outcome = f"It may still run: taking it back failed too: {second}"
     if not outcome:

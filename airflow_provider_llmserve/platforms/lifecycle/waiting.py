@@ -14,6 +14,9 @@ from airflow_provider_llmserve.readiness.state import Outcome, State, Verdict
 
 log = logging.getLogger(__name__)
 
+SAY_AGAIN = timedelta(seconds=30)
+"""After which a verdict that says the same with another detail is logged again: what a server that starts waits for."""
+
 AtZero = Literal["accept", "wake", "refuse"]
 """What a wait does with a model that is at zero by design: take it (nothing is proven), ask it once so that it starts, or
 fail."""
@@ -32,8 +35,9 @@ async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, at_z
     ``deadline`` with the last verdict.
     """
     accept_zero, woken = at_zero == "accept" or run.stopped, False
-    began = datetime.now(timezone.utc)
+    began = said_at = datetime.now(timezone.utc)
     last: Verdict | None = None
+    said: Verdict | None = None
     async with aclosing(platform.verdicts(run)) as verdicts:  # type: ignore[type-var]
         while True:
             # Not asyncio.wait_for: up to Python 3.11 it can swallow a cancellation, and a kill would be waited out.
@@ -45,8 +49,9 @@ async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, at_z
                 verdict = step.result()
             finally:
                 await _ended(step)
-            if last is None or (verdict.state, verdict.reason, verdict.summary) != (last.state, last.reason, last.summary):
+            if _news(verdict, said, datetime.now(timezone.utc) - said_at):
                 log.info("%s %s: %s", run.kind, run.name, verdict.text())
+                said, said_at = verdict, datetime.now(timezone.utc)
             last = verdict
             if verdict.at_zero and at_zero == "wake" and not accept_zero:
                 woken = woken or await _woken(platform, run)
@@ -59,7 +64,14 @@ async def prove(platform: Platform, run: ServingRun, *, deadline: datetime, at_z
                 raise Superseded(f"{run.kind} {run.name}: {verdict.text()}")
             if outcome is Outcome.FAILED:
                 refused = 'is at zero, and at_zero="refuse"' if verdict.at_zero else "cannot become ready"
-                raise ServingFailed(f"{run.kind} {run.name} {refused}: {verdict.text()}", verdict)
+                raise ServingFailed(f"{run.kind} {run.name} {refused}: {verdict.report()}", verdict)
+
+
+def _news(verdict: Verdict, said: Verdict | None, ago: timedelta) -> bool:
+    """Whether it is worth a line in the log after ``said``, which was logged ``ago``."""
+    if said is None or (verdict.state, verdict.reason, verdict.summary) != (said.state, said.reason, said.summary):
+        return True
+    return bool(verdict.detail) and verdict.detail != said.detail and (not said.detail or ago >= SAY_AGAIN)
 
 
 async def settle(platform: Platform, run: ServingRun, verdict: Verdict) -> None:
@@ -92,5 +104,5 @@ async def _ended(step: asyncio.Future[Verdict]) -> None:
 
 
 def _timed_out(run: ServingRun, waited: timedelta, last: Verdict | None) -> WaitTimeout:
-    seen = last.text() if last else "nothing was seen of it"
+    seen = last.report() if last else "nothing was seen of it"
     return WaitTimeout(f"{run.kind} {run.name} was not ready after {waited.total_seconds():.0f} s; last seen: {seen}", last)

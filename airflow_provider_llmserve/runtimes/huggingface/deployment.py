@@ -81,9 +81,6 @@ LABEL_INSTANCE = "app.kubernetes.io/instance"
 DEFAULT_IMAGE = f"kserve/huggingfaceserver:{NEWEST_TAG[max(NEWEST_TAG)]}"
 """The CPU image; with GPUs its ``-gpu`` tag."""
 
-_HANDOVER_SECONDS = 10
-"""How long a stopping pod goes on serving while the endpoints of the Service forget it:
-the server closes its port 0.1 s after SIGTERM."""
 _GCS_KEY = "/var/secrets/gcloud-application-credentials.json"
 """Where KServe's storage initializer expects a Google service account (pkg/credentials/gcs)."""
 
@@ -234,7 +231,7 @@ def _pod(spec: HuggingFaceServe, name: str, settings: Settings) -> dict[str, Any
         "volumeMounts": mounts,
         "securityContext": pod_template.container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(_HANDOVER_SECONDS)]}}},
+        "lifecycle": pod_template.handover(),
         **pod_template.probes(spec.model_name, spec.startup_seconds),
     }
     pod: dict[str, Any] = {
@@ -243,7 +240,7 @@ def _pod(spec: HuggingFaceServe, name: str, settings: Settings) -> dict[str, Any
         "automountServiceAccountToken": False,
         # A Service called "vllm" would otherwise put VLLM_PORT=tcp://… into the environment, which vLLM reads as its port.
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": _HANDOVER_SECONDS + 50,
+        **pod_template.ending(),
         **pod_template.placement(spec),
     }
     if pod_template.fetched_by_init(spec):

@@ -158,6 +158,11 @@ def notes(spec: HuggingFaceServe, *, name: str, settings: Settings) -> list[str]
             f"image {image}: KServe appends -gpu to the tag where GPUs are asked for, of a mirror's image too; the registry must have "
             f"{image}-gpu, or pin the image by digest"
         )
+    if not spec.resources.cpu:
+        said.append(
+            "resources: no CPU is asked for, so KServe's default of 1 CPU a replica is: on a small node a second replica, or the new "
+            "pod of an update, finds no room; set resources.cpu"
+        )
     if spec.deployment_mode == "Standard" and spec.startup_seconds > 600:
         said.append(
             "startup_seconds: KServe's own progress deadline is 600 s and cannot be set; its status may say that the deadline "
@@ -257,10 +262,12 @@ def _predictor(spec: HuggingFaceServe, name: str, settings: Settings) -> dict[st
         "volumeMounts": mounts,
         **_probes(spec),
     }
-    predictor: dict[str, Any] = {
-        "model": {k: v for k, v in model.items() if v not in (None, [], {})},
-        **pod_template.placement(spec),
-    }
+    predictor: dict[str, Any] = {**pod_template.placement(spec)}
+    if spec.deployment_mode == "Standard":
+        # Knative refuses these fields: its queue-proxy drains by itself.
+        model["lifecycle"] = pod_template.handover()
+        predictor |= pod_template.ending()
+    predictor["model"] = {k: v for k, v in model.items() if v not in (None, [], {})}
     if volumes:
         predictor["volumes"] = volumes
     if spec.volumes:

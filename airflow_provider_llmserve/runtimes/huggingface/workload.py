@@ -29,6 +29,7 @@ from airflow_provider_llmserve.readiness.pods import (
     pod_ended,
     pod_ready,
     pod_stands,
+    said_last,
     trouble_verdict,
     worst,
 )
@@ -168,7 +169,8 @@ def _in_the_way(view: _View) -> Verdict | None:
 def _rolls_out(view: _View) -> Verdict | None:
     state = view.progress
     if state.reason:
-        return verdict(State.PROGRESSING, state.reason, state.summary, evidence=state.evidence)
+        waits = said_last(state.pods, view.observed)
+        return verdict(State.PROGRESSING, state.reason, state.summary, detail=waits, evidence=state.evidence)
     if not rollout_complete(view.deployment):
         return verdict(State.PROGRESSING, "starting", f"{state.summary}; the Deployment's own figures do not say so yet")
     return None
@@ -181,7 +183,7 @@ RULES: Sequence[Callable[[_View], Verdict | None]] = (_nobody_acts, _zero, _mark
 def _trouble(deployment: Object, state: Progress, observed: Observed, now: datetime) -> PodTrouble | None:
     """What stands in the way of the present version, the worst of its pods first."""
     troubles = [t for p in state.pods if (t := diagnose_pod(p, observed, now, system=SYSTEM))]
-    stuck = deadlock(state, troubles)
+    stuck = deadlock(state, troubles, [p for p in live_pods(deployment, observed) if terminating(p)])
     if stuck is not None:
         return stuck
     refused = [t for o in (state.current, deployment) if o and (t := creation_trouble(o, observed))]
@@ -236,7 +238,7 @@ def _refuted(view: _View, ask: Ask, reply: Reply, asks: tuple[Ask, ...]) -> Verd
     cause = cause_in("http", str(reply.status), reply.text, SYSTEM)
     word = cause.reason if cause else "not_answering"
     who = f"pod {ask.pod}" if ask.pod else ask.name
-    came = f": {reply.misfit}" if reply.misfit else f" answers {reply.status or 'nothing'}"
+    came = f" answers {reply.status}" if reply.status and not reply.misfit else f": {reply.in_words}"
     return verdict(
         trouble_state(fatal=REASONS[word].impossible, serving=bool(ask.pod)),
         word,

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from airflow_provider_llmserve.readiness.fields import name_of
 from airflow_provider_llmserve.readiness.observed import Expected, Observed
-from airflow_provider_llmserve.readiness.pods import pod_ready, trouble_verdict
+from airflow_provider_llmserve.readiness.pods import pod_ready, said_last, trouble_verdict
 from airflow_provider_llmserve.readiness.reasons import trouble_state, verdict
 from airflow_provider_llmserve.readiness.state import State, Verdict
 from airflow_provider_llmserve.readiness.weights import misfit_of
@@ -30,7 +30,7 @@ def assess(expected: Expected, observed: Observed, now: datetime) -> Verdict:
     view = View(expected, observed, now)
     if not expected.present:
         return deleting.assess_absence(view)
-    return first(RULES, view) or verdict(State.PROGRESSING, "starting", _counts(view))
+    return first(RULES, view) or verdict(State.PROGRESSING, "starting", _counts(view), detail=said_last(view.current, observed))
 
 
 def logs_wanted(expected: Expected, observed: Observed, now: datetime) -> tuple[LogTail, ...]:
@@ -117,12 +117,12 @@ def _no_pods(view: View) -> Verdict | None:
         return None
     early = view.manager_had < REACTS_WITHIN
     refused = manager_log.refusal(view, tries=manager_log.TRIES if early else 1)
-    if refused is not None or view.current or early or view.ending:
+    if refused is not None or view.current or view.ending or view.manager_idle < REACTS_WITHIN:
         return refused
     return verdict(
         State.DEGRADED if view.serving else State.PROGRESSING,
         "manager_rejects",
-        f"no pod of this version was made in {view.manager_had.seconds} s",
+        f"no pod of this version was made in {view.manager_idle.seconds} s",
         detail=manager_log.newest_error(view) or _counts(view),
     )
 
@@ -165,11 +165,11 @@ def _adapters(view: View) -> Verdict | None:
     if missing:
         lacking = "; ".join(f"{adapter} on {', '.join(pods)}" for adapter, pods in missing.items())
         return manager_log.explain(view, missing) or verdict(
-            State.DEGRADED if view.waited > REACTS_WITHIN else State.PROGRESSING,
+            State.DEGRADED if view.loading_for > REACTS_WITHIN else State.PROGRESSING,
             "adapter_not_loaded",
             f"adapter not loaded: {lacking}",
             detail="KubeAI tells the cause in its manager's log alone, where nothing was found or which may not be read (pods/log)."
-            if view.waited > REACTS_WITHIN
+            if view.loading_for > REACTS_WITHIN
             else "",
         )
     unwanted = _unwanted(view)

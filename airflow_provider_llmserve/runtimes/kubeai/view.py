@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from airflow_provider_llmserve.readiness.events import event_text, event_time
 from airflow_provider_llmserve.readiness.fields import (
+    condition,
     items,
     labels_of,
     mapping,
@@ -221,6 +223,25 @@ class View(Look):
         """How long a manager has had to act on our change: since we asked, or since the manager that leads now began to."""
         led = moment(self.lease, "spec", "acquireTime")
         return self.waited if led is None else min(self.waited, self.now - led)
+
+    @cached_property
+    def manager_idle(self) -> timedelta:
+        """How long it could have acted and was not seen to: since the newest pod that it made, or told to go."""
+        made = [moment(p, "metadata", "creationTimestamp") for p in self.pods]
+        ended = [
+            event_time(e)
+            for e in self.observed.of("Event")
+            if e.get("reason") == "Killing"
+            and "will be restarted" not in event_text(e)
+            and text(mapping(e, "involvedObject") or mapping(e, "regarding"), "name").startswith(f"model-{self.name}-")
+        ]
+        return min([self.manager_had, *(self.now - at for at in (*made, *ended) if at is not None)])
+
+    @cached_property
+    def loading_for(self) -> timedelta:
+        """How long it could have loaded adapters: since the last pod of our version got ready, at most since we asked."""
+        turned = [moment(condition(p, "Ready"), "lastTransitionTime") for p in self.current]
+        return min([self.waited, *(self.now - at for at in turned if at is not None)])
 
     @cached_property
     def no_manager_here(self) -> bool:
